@@ -1,0 +1,177 @@
+"""One `rungwise.yaml`, as typed settings; with no file at all, the embedded defaults.
+
+The models say what each key means: the reference in `docs/reference/config.md` is generated from them. Reading the
+file, with errors that name the line, is `rungwise_server.config_file`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A name of ours: letters, digits, dot, underscore and dash."""
+
+
+class Section(BaseModel):
+    """A mapping in the file. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(Section):
+    """Where and how the server listens."""
+
+    host: str = Field("127.0.0.1", description="Address to bind. Anything but loopback needs a key (`rungwise keys create`).")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 takes a free one and prints it.")
+    max_body_mb: float = Field(32, gt=0, description="Largest request body taken, in megabytes.")
+    public_url: str = Field("", description="The address that clients reach, for links in citations; else the request's own.")
+
+
+class Secret(Section):
+    """Where a secret is read from. Secrets never stand in the configuration itself."""
+
+    api_key_env: str = Field("", description="Environment variable that holds the API key.")
+    api_key_file: str = Field("", description="File that holds the API key (its surrounding white space is dropped).")
+
+
+class EmbedderSettings(Secret):
+    """What turns text into vectors, for passages and queries alike."""
+
+    kind: Literal["minilm", "onnx", "openai"] = Field(
+        "minilm", description="`minilm`: the embedded all-MiniLM-L6-v2; `onnx`: a local folder; `openai`: an `/embeddings` URL."
+    )
+    path: str = Field("", description="For `onnx`: folder with `model.onnx` (or `onnx/model.onnx`) and `tokenizer.json`.")
+    url: str = Field("", description="For `openai`: base URL, up to and with `/v1`.")
+    model: str = Field("", description="For `openai`: the model's name there.")
+    dimensions: int = Field(0, ge=0, description="For `openai`: length of the vectors, if the model lets one choose.")
+    pooling: Literal["mean", "cls"] = Field("mean", description="For `onnx`: how token vectors become one.")
+    max_tokens: int = Field(256, ge=8, le=32768, description="Longer texts are cut.")
+    query_prefix: str = Field("", description="Put before each query (e5 and bge models ask for it).")
+    passage_prefix: str = Field("", description="Put before each passage.")
+    languages: tuple[str, ...] = Field((), description="Languages it was trained for (ISO 639-1); empty means any.")
+
+
+class IndexSettings(Secret):
+    """Where passages live."""
+
+    kind: Literal["embedded", "qdrant"] = Field("embedded", description="`embedded`: Qdrant Edge on disk; `qdrant`: a server.")
+    url: str = Field("", description="For `qdrant`: URL of the server.")
+    prefix: str = Field("rungwise_", description="For `qdrant`: put before each collection's name there.")
+    timeout: float = Field(30, gt=0, description="For `qdrant`: seconds for one request.")
+
+
+class LogSettings(Section):
+    """Where the log, keys and sync state live."""
+
+    url: str = Field("", description="`sqlite:///PATH` or `postgresql://…`; empty means SQLite in RUNGWISE_HOME.")
+    url_env: str = Field("", description="Environment variable that holds the URL (it may carry a password).")
+
+
+class CollectionSettings(Section):
+    """A body of passages."""
+
+    description: str = Field("", description="For people.")
+
+
+class SourceSettings(Section):
+    """Where a collection's documents come from."""
+
+    kind: Literal["folder", "records"] = Field("folder", description="`folder`: files; `records`: .jsonl or .jsonl.gz.")
+    path: str = Field(description="Folder or file; relative to the configuration file.")
+    collection: Name = Field("default", description="The collection it fills.")
+    readers: tuple[str, ...] = Field(
+        (), description="Who may read documents that do not say it themselves: `everyone`, GROUP, `user:NAME`. No default."
+    )
+    include: tuple[str, ...] = Field((), description="Glob patterns of files to take; empty means all that can be parsed.")
+    exclude: tuple[str, ...] = Field((), description="Glob patterns of files to leave.")
+
+
+class PriceSettings(Section):
+    """Money for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)
+
+
+class CandidateSettings(Secret):
+    """A model with a prompt that may serve a workload."""
+
+    kind: Literal["openai_compatible", "litellm", "extractive"] = Field(
+        description="`openai_compatible`: vLLM, OpenAI, Ollama or any such URL; `litellm`: every other provider; "
+        "`extractive`: the embedded model that answers in the documents' own sentences."
+    )
+    url: str = Field("", description="Base URL, up to and with `/v1`.")
+    model: str = Field("", description="The model's name at the provider (for litellm with its prefix: `anthropic/…`).")
+    prompt: str = Field("", description="Prompt that replaces the workload's, by name.")
+    price: PriceSettings | None = Field(None, description="Money for a million tokens; else litellm's table is asked.")
+    fallback: tuple[Name, ...] = Field((), description="Candidates to try, in order, when this one fails before its first byte.")
+    headers: Mapping[str, str] = Field({}, description="Further HTTP headers. Not for secrets.")
+    timeout: float = Field(120, gt=0, description="Seconds until the first byte, and between two.")
+    connect_timeout: float = Field(5, gt=0, description="Seconds for a connection to be made.")
+    params: Mapping[str, str | int | float | bool] = Field(
+        {}, description="Request fields set where the client left them open, such as `temperature`."
+    )
+    asks: tuple[Literal["tools", "json", "logprobs", "images"], ...] = Field(
+        ("tools", "json", "logprobs", "images"), description="What it can do; requests that need more are never routed to it."
+    )
+
+
+class Condition(Section):
+    """All that is given must hold."""
+
+    groups: tuple[str, ...] = Field((), description="The caller is in one of these groups.")
+    users: tuple[str, ...] = Field((), description="The caller is one of these users.")
+    min_chars: int = Field(0, ge=0, description="The conversation has at least so many characters.")
+    max_chars: int = Field(0, ge=0, description="… at most so many (0: no limit).")
+    evidence: Literal["", "none", "some"] = Field("", description="`none`: no passage was found; `some`: at least one was.")
+    asks: tuple[Literal["tools", "json", "logprobs", "images"], ...] = Field((), description="The request asks for one of these.")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "Condition":
+        if self.max_chars and self.min_chars > self.max_chars:
+            raise ValueError(f"can never hold: min_chars {self.min_chars} is above max_chars {self.max_chars}")
+        return self
+
+
+class Rule(Section):
+    """The first rule whose condition holds decides."""
+
+    when: Condition = Field(Condition(), description="Empty: always.")
+    use: Name = Field(description="The candidate that answers then.")
+
+
+class RouteSettings(Section):
+    """How a workload's candidates are chosen from."""
+
+    policy: Literal["rules", "pinned"] = Field("rules", description="`rules`: the first rule that holds; `pinned`: the first candidate.")
+    rules: tuple[Rule, ...] = Field((), description="Tried in order; where none holds, the first candidate answers.")
+
+
+class WorkloadSettings(Section):
+    """A use case with a name, which clients ask for as the OpenAI `model`."""
+
+    description: str = Field("", description="For people.")
+    collections: tuple[Name, ...] = Field((), description="Where passages are retrieved from; empty: no retrieval.")
+    candidates: tuple[Name, ...] = Field(min_length=1, description="Who may answer; the first is the default.")
+    prompt: str = Field("grounded", description="A file `prompts/NAME.md` beside the configuration, or a built-in one.")
+    passages: int = Field(6, ge=1, le=50, description="How many passages go to the model.")
+    route: RouteSettings = RouteSettings()
+
+
+class Settings(Section):
+    """The whole file."""
+
+    server: Server = Server()
+    embedder: EmbedderSettings = EmbedderSettings()
+    index: IndexSettings = IndexSettings()
+    log: LogSettings = LogSettings()
+    collections: Mapping[Name, CollectionSettings] = Field({}, description="Bodies of passages, by name.")
+    sources: Mapping[Name, SourceSettings] = Field({}, description="Where documents come from, by name.")
+    candidates: Mapping[Name, CandidateSettings] = Field({}, description="Models that may answer, by name.")
+    workloads: Mapping[Name, WorkloadSettings] = Field({}, description="Use cases, by name; the first is listed first.")
+
+    home: Path = Field(Path(".rungwise"), exclude=True, description="Not in the file: RUNGWISE_HOME, where state lives.")
+    base: Path = Field(Path(), exclude=True, description="Not in the file: the folder that relative paths start from.")

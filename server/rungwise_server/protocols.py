@@ -1,0 +1,116 @@
+"""What the rooms promise each other. Each protocol has a fake and a contract suite in `rungwise_server.testing`.
+
+Methods raise `rungwise_server.errors` only: no vendor's exception crosses a door.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, Protocol
+
+from rungwise_server.types import (
+    Caller,
+    ChatRequest,
+    CollectionSpec,
+    Delta,
+    Hits,
+    IndexedPassage,
+    IndexQuery,
+    LogQuery,
+    LogRecord,
+    Passage,
+    Question,
+    Route,
+    Vector,
+)
+
+
+class Retriever(Protocol):
+    """Finds passages that a question can be answered from."""
+
+    async def retrieve(self, query: str, caller: Caller, limit: int) -> list[Passage]:
+        """Best first. Never returns a passage that `caller` may not read."""
+
+
+class Router(Protocol):
+    """Chooses who answers."""
+
+    async def route(self, question: Question, passages: Sequence[Passage]) -> Route:
+        """Choose one candidate. Pure: no generation, no logging, no fallback. The Route carries its reason, the
+        probability with which each candidate could have been chosen, and the estimated P(good enough) of each.
+        """
+
+
+class ChatModel(Protocol):
+    """Answers a conversation."""
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
+        """Raises UpstreamError before the first delta, StreamBroken after it. Closing the iterator (`aclose`, or
+        cancelling the task that awaits it) aborts the call upstream within a second.
+        """
+
+
+class InferenceLog(Protocol):
+    """Keeps every answer and all that is said of it, for ever and unchanged."""
+
+    async def append(self, record: LogRecord) -> None:
+        """Take a record; it is on disk within 50 ms, in the log or in the spool. An id that is there already is left
+        as it is. Never raises because a database is down.
+        """
+
+    def read(self, query: LogQuery) -> AsyncIterator[LogRecord]:
+        """Records by position, oldest first, each with its `position`. Raises Unavailable."""
+
+
+class Embedder(Protocol):
+    """Turns text into unit vectors. `name` stands for weights and preparation together: two embedders with one name
+    give the same vectors. `languages` are ISO 639-1 codes that it was trained for; empty means any.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dimensions(self) -> int: ...
+    @property
+    def languages(self) -> frozenset[str]: ...
+
+    async def embed(self, texts: Sequence[str], kind: Literal["query", "passage"]) -> Vector:
+        """Shape (len(texts), dimensions), float32, rows of unit length, in order. Raises UpstreamError."""
+
+
+class PassageIndex(Protocol):
+    """Holds the passages of collections and finds them, by meaning and by words. Filters inside."""
+
+    async def create(self, collection: str, spec: CollectionSpec) -> CollectionSpec:
+        """Make the collection if it is not there; return what it holds. Raises EmbedderMismatch if it holds another."""
+
+    async def describe(self, collection: str) -> CollectionSpec | None:
+        """What the collection was filled with; None where there is none."""
+
+    async def count(self, collection: str) -> int:
+        """How many passages it holds."""
+
+    async def upsert(self, collection: str, entries: Sequence[IndexedPassage]) -> None:
+        """Write all or none; durable against kill -9 on return. Raises ValueError for a passage without readers."""
+
+    async def remove(self, collection: str, source: str, document_id: str, *, keep_version: str = "") -> None:
+        """Remove a document's passages, those of `keep_version` excepted."""
+
+    async def set_readers(self, collection: str, source: str, document_id: str, readers: frozenset[str]) -> None:
+        """Change who may read a document, without touching its vectors; holds for the next search."""
+
+    async def documents(self, collection: str, source: str) -> set[str]:
+        """The ids of the documents of a source that have passages."""
+
+    async def search(self, collection: str, query: IndexQuery) -> Hits:
+        """Empty for a collection that is not there. No passage whose readers miss `query.principals`."""
+
+    async def get(self, passage_id: str, principals: frozenset[str]) -> Passage | None:
+        """The passage, from whichever collection, if one of `principals` may read it."""
+
+    async def neighbours(self, passage: Passage, principals: frozenset[str]) -> list[Passage]:
+        """All readable passages of the passage's document and version, by `start`."""
+
+    async def drop(self, collection: str) -> None:
+        """Delete a collection whole; nothing happens where there is none."""
+
+    async def close(self) -> None:
+        """Let go of files and connections."""

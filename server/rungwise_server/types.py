@@ -1,0 +1,313 @@
+"""The vocabulary of the serving layer: frozen, vendor-free values that travel between the rooms.
+
+Nothing here does anything. Values are `msgspec.Struct`s: a hot path makes thousands of them a second, and the same
+class is both the value and its JSON. `Raw` fields hold a client's or an upstream's own JSON, passed on untouched.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Raw, Struct
+
+Vector = npt.NDArray[np.float32]
+"""Dense embeddings, shape (n, dimensions) or (dimensions,), rows of unit length."""
+
+EVERYONE = "everyone"
+"""The principal that every caller has. A document carries it only because somebody wrote so."""
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id such as `chatcmpl-0197…`: 48 bits of milliseconds, then 80 random bits, so that ids sort by time."""
+    return f"{prefix}-{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+
+def principal(name: str) -> str:
+    """The principal that a reader's name means: `everyone`, `user:ana`, `group:finance`; a bare name is a group.
+
+    Raises:
+        ValueError: the name is empty, or has an unknown prefix, white space or a control character.
+    """
+    kind, colon, rest = name.partition(":")
+    if name == EVERYONE:
+        return EVERYONE
+    value = rest if colon else kind
+    if not value or not value.isprintable() or any(c.isspace() for c in value) or ":" in rest:
+        raise ValueError(f"{name!r} is no reader: write everyone, GROUP, group:NAME or user:NAME, without spaces")
+    if colon and kind not in ("user", "group"):
+        raise ValueError(f"{name!r} is no reader: {kind!r} is neither 'user' nor 'group'")
+    return name if colon else f"group:{name}"
+
+
+class Caller(Struct, frozen=True):
+    """Who asks. `user` is empty when nobody signed in: such a caller reads what `everyone` may read."""
+
+    user: str = ""
+    groups: frozenset[str] = frozenset()
+    key_id: str = ""
+    admin: bool = False
+
+    @property
+    def principals(self) -> frozenset[str]:
+        """What this caller's permissions are decided by: `everyone`, `user:NAME` and one `group:NAME` a group."""
+        own = {f"user:{self.user}"} if self.user else set()
+        return frozenset({EVERYONE, *own, *(f"group:{group}" for group in self.groups)})
+
+
+class Message(Struct, frozen=True):
+    """One message of a conversation: what the house reads of it, and the client's own JSON, which goes upstream."""
+
+    role: str
+    text: str
+    raw: Raw
+
+
+class Passage(Struct, frozen=True, omit_defaults=True):
+    """A chunk of a document: what is retrieved, cited, and shown as the source of a citation.
+
+    `start` and `end` are character offsets into the parsed document's text; `page` counts from 1, 0 where there are
+    none; `readers` are principals; `score` has a meaning only in the list that it came in.
+    """
+
+    id: str
+    document_id: str
+    collection: str
+    text: str
+    readers: frozenset[str]
+    title: str = ""
+    headings: tuple[str, ...] = ()
+    page: int = 0
+    start: int = 0
+    end: int = 0
+    url: str = ""
+    source: str = ""
+    language: str = ""
+    version: str = ""
+    score: float = 0.0
+
+
+class SparseVector(Struct, frozen=True):
+    """Term weights: `indices` are term ids (unsigned 32 bit, unique), `values` their weights before the IDF."""
+
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+class IndexedPassage(Struct, frozen=True):
+    """A passage with what it is found by. `dense` has shape (dimensions,)."""
+
+    passage: Passage
+    dense: Vector
+    sparse: SparseVector
+
+
+class CollectionSpec(Struct, frozen=True):
+    """What a collection was filled with: vectors of another embedder or other term ids can never join it."""
+
+    embedder: str
+    dimensions: int
+    sparse: str
+    id: str = ""
+    """Drawn once when the collection is made: state kept elsewhere about another incarnation is void."""
+
+
+class IndexQuery(Struct, frozen=True):
+    """One search of an index: nearest by `dense` and by `sparse`, each `limit` long, readable by `principals`."""
+
+    dense: Vector
+    sparse: SparseVector
+    principals: frozenset[str]
+    limit: int
+
+
+class Hits(Struct, frozen=True):
+    """What an index found, best first, each passage with the score of its list; not yet fused."""
+
+    dense: list[Passage]
+    sparse: list[Passage]
+
+
+class Question(Struct, frozen=True):
+    """A request as a router sees it. `query` is what was searched for: the conversation's question, standing alone."""
+
+    workload: str
+    caller: Caller
+    messages: tuple[Message, ...]
+    query: str
+    asks: frozenset[str] = frozenset()
+    """Features a candidate must have: any of `tools`, `json`, `logprobs`, `images`."""
+    housekeeping: bool = False
+
+
+class Route(Struct, frozen=True):
+    """A router's choice of one candidate, why, and how sure it was."""
+
+    candidate: str
+    reason: str
+    policy: str
+    propensities: Mapping[str, float] = {}
+    """The probability with which each candidate could have been chosen; they sum to one."""
+    estimates: Mapping[str, float] = {}
+    """P(good enough) of each candidate, where the policy estimates it."""
+
+
+class ChatRequest(Struct, frozen=True):
+    """One call of a chat model. `params` are the client's other fields, unknown ones included, as they came."""
+
+    id: str
+    model: str
+    messages: tuple[Message, ...]
+    params: Mapping[str, Raw] = {}
+    stream: bool = False
+    query: str = ""
+    passages: tuple[Passage, ...] = ()
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one answer, as the model counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class Price(Struct, frozen=True):
+    """Money for a million tokens, in the currency that the whole configuration uses (US dollars by default)."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cached: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        """What `usage` costs."""
+        cached = self.input if self.cached is None else self.cached
+        fresh = usage.input_tokens - usage.cached_tokens
+        return (fresh * self.input + usage.cached_tokens * cached + usage.output_tokens * self.output) / 1e6
+
+
+class Citation(Struct, frozen=True):
+    """A passage that the answer's characters `start` to `end` rest on (or, for a marker such as [2], stand for)."""
+
+    passage_id: str
+    title: str
+    start: int
+    end: int
+
+
+class ToolCall(Struct, frozen=True, omit_defaults=True):
+    """A function call, or in a stream a piece of one: later pieces carry the same `index` and more `arguments`."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Delta(Struct, frozen=True):
+    """What one read from a model brought.
+
+    `wire` is the model's own OpenAI wire, our id in place of its own, to be passed on as it is: complete SSE events
+    when streaming (never `[DONE]`), the whole response body otherwise. A model that speaks another wire leaves it empty
+    and the API writes its own from the other fields. Events that arrived together may share a Delta; the one with a
+    `finish_reason` stands alone.
+    """
+
+    text: str = ""
+    index: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    finish_reason: str = ""
+    usage: Usage | None = None
+    wire: bytes = b""
+    model: str = ""
+    """The model as the upstream names it; on the first Delta at least."""
+    candidate: str = ""
+    """Set where another candidate than the routed one answers (fallback)."""
+
+
+Outcome = Literal["ok", "cancelled", "failed", "broken"]
+"""How an inference ended: finished; the caller left; an error before the first byte; a stream that broke after it."""
+
+
+class Choice(Struct, frozen=True, omit_defaults=True):
+    """One answer of an inference, put together from its deltas."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = ""
+
+
+class Inference(Struct, frozen=True, tag_field="record", tag="inference", omit_defaults=True):
+    """One logged answer, cancelled and failed ones included. Times are seconds since the epoch or milliseconds."""
+
+    id: str
+    at: float
+    surface: str
+    workload: str
+    caller: Caller
+    messages: tuple[Message, ...]
+    params: Mapping[str, Raw]
+    query: str
+    passages: tuple[Passage, ...]
+    route: Route | None
+    candidate: str
+    model: str
+    prompt: str
+    """Name and content hash of the prompt: `grounded@4f1c…`."""
+    choices: tuple[Choice, ...]
+    citations: tuple[Citation, ...]
+    outcome: Outcome
+    error: str = ""
+    usage: Usage | None = None
+    cost: float | None = None
+    first_ms: float = 0.0
+    total_ms: float = 0.0
+    housekeeping: bool = False
+    position: int = 0
+    """Where it stands in the log; given by the log, so 0 in a record that was not read from one."""
+
+
+FeedbackKind = Literal["rating", "comment", "correction", "preference", "passage_vote"]
+
+
+class Feedback(Struct, frozen=True, tag_field="record", tag="feedback", omit_defaults=True):
+    """What a person said of an answer.
+
+    `rating` and `passage_vote` have a `value` from -1 to 1 (thumbs are the two ends); `comment` and `correction` a
+    `text` (a correction is the answer that should have been given); `preference` prefers `inference_id` to `over`.
+    """
+
+    id: str
+    at: float
+    inference_id: str
+    kind: FeedbackKind
+    caller: Caller
+    value: float | None = None
+    text: str = ""
+    over: str = ""
+    passage_id: str = ""
+    reasons: tuple[str, ...] = ()
+    position: int = 0
+
+
+LogRecord = Inference | Feedback
+
+
+class LogQuery(Struct, frozen=True):
+    """Which records to read, oldest first. Every given condition must hold; `after` is a position."""
+
+    kind: Literal["inference", "feedback"] | None = None
+    after: int = 0
+    ids: frozenset[str] | None = None
+    inference_ids: frozenset[str] | None = None
+    """Feedback on these inferences."""
+    workload: str = ""
+    user: str = ""
+    since: float = 0.0
+    until: float = 0.0
+    housekeeping: bool = False
+    """Whether chat clients' own calls (titles, tags) come along."""
+    limit: int = 0
