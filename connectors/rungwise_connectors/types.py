@@ -59,7 +59,8 @@ class Connector(Protocol):
     """A source of documents. `name` is unique among the sources and part of every passage's identity."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Unique among the sources."""
 
     def changes(self, since: Cursor | None) -> AsyncIterator[Batch]:
         """Every change since `since`, oldest first. A Batch's cursor is saved only once its changes are indexed.

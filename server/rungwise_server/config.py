@@ -23,10 +23,14 @@ class Section(BaseModel):
 class Server(Section):
     """Where and how the server listens."""
 
-    host: str = Field("127.0.0.1", description="Address to bind. Anything but loopback needs a key (`rungwise keys create`).")
+    host: str = Field(
+        "127.0.0.1", description="Address to bind. Anything but loopback needs a key (`rungwise keys create`)."
+    )
     port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 takes a free one and prints it.")
     max_body_mb: float = Field(32, gt=0, description="Largest request body taken, in megabytes.")
-    public_url: str = Field("", description="The address that clients reach, for links in citations; else the request's own.")
+    public_url: str = Field(
+        "", description="The address that clients reach, for links in citations; else the request's own."
+    )
 
 
 class Secret(Section):
@@ -40,9 +44,12 @@ class EmbedderSettings(Secret):
     """What turns text into vectors, for passages and queries alike."""
 
     kind: Literal["minilm", "onnx", "openai"] = Field(
-        "minilm", description="`minilm`: the embedded all-MiniLM-L6-v2; `onnx`: a local folder; `openai`: an `/embeddings` URL."
+        "minilm",
+        description="`minilm`: the embedded all-MiniLM-L6-v2; `onnx`: a local folder; `openai`: an `/embeddings` URL.",
     )
-    path: str = Field("", description="For `onnx`: folder with `model.onnx` (or `onnx/model.onnx`) and `tokenizer.json`.")
+    path: str = Field(
+        "", description="For `onnx`: folder with `model.onnx` (or `onnx/model.onnx`) and `tokenizer.json`."
+    )
     url: str = Field("", description="For `openai`: base URL, up to and with `/v1`.")
     model: str = Field("", description="For `openai`: the model's name there.")
     dimensions: int = Field(0, ge=0, description="For `openai`: length of the vectors, if the model lets one choose.")
@@ -56,7 +63,9 @@ class EmbedderSettings(Secret):
 class IndexSettings(Secret):
     """Where passages live."""
 
-    kind: Literal["embedded", "qdrant"] = Field("embedded", description="`embedded`: Qdrant Edge on disk; `qdrant`: a server.")
+    kind: Literal["embedded", "qdrant"] = Field(
+        "embedded", description="`embedded`: Qdrant Edge on disk; `qdrant`: a server."
+    )
     url: str = Field("", description="For `qdrant`: URL of the server.")
     prefix: str = Field("rungwise_", description="For `qdrant`: put before each collection's name there.")
     timeout: float = Field(30, gt=0, description="For `qdrant`: seconds for one request.")
@@ -82,9 +91,12 @@ class SourceSettings(Section):
     path: str = Field(description="Folder or file; relative to the configuration file.")
     collection: Name = Field("default", description="The collection it fills.")
     readers: tuple[str, ...] = Field(
-        (), description="Who may read documents that do not say it themselves: `everyone`, GROUP, `user:NAME`. No default."
+        (),
+        description="Who may read documents that do not say it themselves: `everyone`, GROUP, `user:NAME`. No default.",
     )
-    include: tuple[str, ...] = Field((), description="Glob patterns of files to take; empty means all that can be parsed.")
+    include: tuple[str, ...] = Field(
+        (), description="Glob patterns of files to take; empty means all that can be parsed."
+    )
     exclude: tuple[str, ...] = Field((), description="Glob patterns of files to leave.")
 
 
@@ -107,7 +119,9 @@ class CandidateSettings(Secret):
     model: str = Field("", description="The model's name at the provider (for litellm with its prefix: `anthropic/…`).")
     prompt: str = Field("", description="Prompt that replaces the workload's, by name.")
     price: PriceSettings | None = Field(None, description="Money for a million tokens; else litellm's table is asked.")
-    fallback: tuple[Name, ...] = Field((), description="Candidates to try, in order, when this one fails before its first byte.")
+    fallback: tuple[Name, ...] = Field(
+        (), description="Candidates to try, in order, when this one fails before its first byte."
+    )
     headers: Mapping[str, str] = Field({}, description="Further HTTP headers. Not for secrets.")
     timeout: float = Field(120, gt=0, description="Seconds until the first byte, and between two.")
     connect_timeout: float = Field(5, gt=0, description="Seconds for a connection to be made.")
@@ -115,7 +129,8 @@ class CandidateSettings(Secret):
         {}, description="Request fields set where the client left them open, such as `temperature`."
     )
     asks: tuple[Literal["tools", "json", "logprobs", "images"], ...] = Field(
-        ("tools", "json", "logprobs", "images"), description="What it can do; requests that need more are never routed to it."
+        ("tools", "json", "logprobs", "images"),
+        description="What it can do; requests that need more are never routed to it.",
     )
 
 
@@ -126,8 +141,12 @@ class Condition(Section):
     users: tuple[str, ...] = Field((), description="The caller is one of these users.")
     min_chars: int = Field(0, ge=0, description="The conversation has at least so many characters.")
     max_chars: int = Field(0, ge=0, description="… at most so many (0: no limit).")
-    evidence: Literal["", "none", "some"] = Field("", description="`none`: no passage was found; `some`: at least one was.")
-    asks: tuple[Literal["tools", "json", "logprobs", "images"], ...] = Field((), description="The request asks for one of these.")
+    evidence: Literal["", "none", "some"] = Field(
+        "", description="`none`: no passage was found; `some`: at least one was."
+    )
+    asks: tuple[Literal["tools", "json", "logprobs", "images"], ...] = Field(
+        (), description="The request asks for one of these."
+    )
 
     @model_validator(mode="after")
     def _reachable(self) -> "Condition":
@@ -146,7 +165,9 @@ class Rule(Section):
 class RouteSettings(Section):
     """How a workload's candidates are chosen from."""
 
-    policy: Literal["rules", "pinned"] = Field("rules", description="`rules`: the first rule that holds; `pinned`: the first candidate.")
+    policy: Literal["rules", "pinned"] = Field(
+        "rules", description="`rules`: the first rule that holds; `pinned`: the first candidate."
+    )
     rules: tuple[Rule, ...] = Field((), description="Tried in order; where none holds, the first candidate answers.")
 
 
@@ -156,7 +177,11 @@ class WorkloadSettings(Section):
     description: str = Field("", description="For people.")
     collections: tuple[Name, ...] = Field((), description="Where passages are retrieved from; empty: no retrieval.")
     candidates: tuple[Name, ...] = Field(min_length=1, description="Who may answer; the first is the default.")
-    prompt: str = Field("grounded", description="A file `prompts/NAME.md` beside the configuration, or a built-in one.")
+    prompt: str = Field(
+        "",
+        description="A file `prompts/NAME.md` beside the configuration, or a built-in one. Empty: `grounded` "
+        "where there are collections, else none.",
+    )
     passages: int = Field(6, ge=1, le=50, description="How many passages go to the model.")
     route: RouteSettings = RouteSettings()
 
@@ -173,5 +198,7 @@ class Settings(Section):
     candidates: Mapping[Name, CandidateSettings] = Field({}, description="Models that may answer, by name.")
     workloads: Mapping[Name, WorkloadSettings] = Field({}, description="Use cases, by name; the first is listed first.")
 
-    home: Path = Field(Path(".rungwise"), exclude=True, description="Not in the file: RUNGWISE_HOME, where state lives.")
+    home: Path = Field(
+        Path(".rungwise"), exclude=True, description="Not in the file: RUNGWISE_HOME, where state lives."
+    )
     base: Path = Field(Path(), exclude=True, description="Not in the file: the folder that relative paths start from.")

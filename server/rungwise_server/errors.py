@@ -1,21 +1,21 @@
 """Every error that crosses a room's door, as a tree; each knows its HTTP status and its place in OpenAI's error shape.
 
-    RungwiseError
-    ├── BadRequest 400 ── TooLarge 413
-    ├── Unauthorized 401
-    ├── Forbidden 403
-    ├── NotFound 404
-    ├── Conflict 409
-    ├── Unavailable 503          a part of the house is down or busy: the message says which, and what to do
-    │   └── IndexBusy            another process holds the embedded index
-    ├── UpstreamError 502        a model failed before its first delta
-    │   ├── UpstreamTimeout 504
-    │   ├── UpstreamLimited 429
-    │   └── UpstreamRefused      the model's 4xx: the caller's to mend, passed on with its own status
-    ├── StreamBroken             a model failed after its first delta
-    └── SetupError               a person must mend the configuration or the machine; ends a command with its message
-        ├── ConfigError          with file and line
-        └── EmbedderMismatch     a collection was filled by another embedder
+RungwiseError
+├── BadRequest 400 ── TooLarge 413
+├── Unauthorized 401
+├── Forbidden 403
+├── NotFound 404
+├── Conflict 409
+├── Unavailable 503          a part of the house is down or busy: the message says which, and what to do
+│   └── IndexBusy            another process holds the embedded index
+├── UpstreamError 502        a model failed before its first delta
+│   ├── UpstreamTimeout 504
+│   ├── UpstreamLimited 429
+│   └── UpstreamRefused      the model's 4xx: the caller's to mend, passed on with its own status
+├── StreamBroken             a model failed after its first delta
+└── SetupError               a person must mend the configuration or the machine; ends a command with its message
+    ├── ConfigError          with file and line
+    └── EmbedderMismatch     a collection was filled by another embedder
 """
 
 

@@ -60,17 +60,32 @@ class InferenceLog(Protocol):
         """Records by position, oldest first, each with its `position`. Raises Unavailable."""
 
 
+class KeyRing(Protocol):
+    """Knows callers by their keys."""
+
+    def any(self) -> bool:
+        """Whether any key was made; until then everyone is an anonymous caller on loopback."""
+
+    async def find(self, secret: str) -> Caller | None:
+        """Whose key it is; None for one that is unknown or revoked."""
+
+
 class Embedder(Protocol):
     """Turns text into unit vectors. `name` stands for weights and preparation together: two embedders with one name
     give the same vectors. `languages` are ISO 639-1 codes that it was trained for; empty means any.
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Identity of weights and preparation."""
+
     @property
-    def dimensions(self) -> int: ...
+    def dimensions(self) -> int:
+        """Length of each vector."""
+
     @property
-    def languages(self) -> frozenset[str]: ...
+    def languages(self) -> frozenset[str]:
+        """ISO 639-1 codes it was trained for; empty means any."""
 
     async def embed(self, texts: Sequence[str], kind: Literal["query", "passage"]) -> Vector:
         """Shape (len(texts), dimensions), float32, rows of unit length, in order. Raises UpstreamError."""

@@ -88,6 +88,12 @@ class Passage(Struct, frozen=True, omit_defaults=True):
     version: str = ""
     score: float = 0.0
 
+    @property
+    def place(self) -> str:
+        """Where it stands, for people and models: `Handbook › Leave › Sick leave, page 3`."""
+        path = [self.title or self.document_id, *(h for h in self.headings if h != self.title)]
+        return " › ".join(path) + (f", page {self.page}" if self.page else "")
+
 
 class SparseVector(Struct, frozen=True):
     """Term weights: `indices` are term ids (unsigned 32 bit, unique), `values` their weights before the IDF."""

@@ -1,0 +1,1 @@
+"""One thin file per HTTP surface: wire shapes in, a Caller and engine calls, wire shapes out."""
