@@ -1,0 +1,124 @@
+"""Runs the server: opens the house, binds, answers until it is told to stop, and closes without losing a row."""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+
+import uvicorn
+
+from rungwise_server.api.health import Probe
+from rungwise_server.app import create_app
+from rungwise_server.bootstrap import House, open_house
+from rungwise_server.config import Settings
+from rungwise_server.errors import SetupError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+_GRACE = 10  # seconds that running answers get when the server is told to stop
+
+
+async def serve(
+    settings: Settings,
+    on_ready: Callable[[str, House], None] = lambda _url, _house: None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `on_ready` gets the server's URL once it answers.
+
+    Raises:
+        SetupError: the address cannot be bound, or may not be without a key; or a part cannot be opened.
+    """
+    house = await open_house(settings, environ)
+    try:
+        if not is_loopback(settings.server.host) and not house.keys.any():
+            raise SetupError(
+                f"refusing to listen on {settings.server.host} without any API key: everybody who reaches it could "
+                "read what `everyone` may read. Make a key first: `rungwise keys create --user NAME --admin`."
+            )
+        listener = _bind(settings.server.host, settings.server.port)
+        host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        await house.embedder.embed(["warm up"], "query")
+        app = create_app(
+            house.engine,
+            house.index,
+            house.keys,
+            _probes(house),
+            house.metrics.expose,
+            max_body=int(settings.server.max_body_mb * 1_000_000),
+            public_url=settings.server.public_url,
+        )
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        await _Server(config, lambda: on_ready(url, house)).serve([listener])
+    finally:
+        await house.close()
+
+
+def run(settings: Settings, on_ready: Callable[[str, House], None]) -> None:
+    """`serve` on an event loop of its own."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, on_ready))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise SetupError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}. Another server may run there; "
+            f"choose another port with --port."
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _probes(house: House) -> Mapping[str, Probe]:
+    async def index() -> str:
+        counts = {name: await house.index.count(name) for name in house.settings.collections}
+        return ", ".join(f"{name}: {count} passages" for name, count in counts.items()) or "no collections"
+
+    async def log() -> str:
+        return house.log.state()
+
+    async def embedder() -> str:
+        if not len(await house.embedder.embed(["ready?"], "query")):
+            raise Unavailable("the embedder gives no vectors")
+        return house.embedder.name
+
+    return {"index": index, "log": log, "embedder": embedder}
