@@ -68,9 +68,12 @@ class ScriptedModel:
             self.closed += not done
 
 
-async def collect(model: ChatModel, request: ChatRequest) -> list[Delta]:
-    """All deltas of one call."""
-    return [delta async for delta in model.stream(request)]
+async def collect(model: ChatModel, request: ChatRequest, into: list[Delta] | None = None) -> list[Delta]:
+    """All deltas of one call. `into` keeps those that came before an error."""
+    deltas = [] if into is None else into
+    async for delta in model.stream(request):
+        deltas.append(delta)
+    return deltas
 
 
 class ChatModelContract:
@@ -167,15 +170,10 @@ class ChatModelContract:
 
     async def test_failure_after_the_first_delta(self, breaking: ChatModel) -> None:
         """What came is delivered; then StreamBroken."""
-        came: list[str] = []
-
-        async def consume() -> None:
-            async for delta in breaking.stream(chat_request(stream=True)):
-                came.append(delta.text)
-
+        came: list[Delta] = []
         with pytest.raises(StreamBroken):
-            await consume()
-        assert "".join(came)
+            await collect(breaking, chat_request(stream=True), came)
+        assert "".join(delta.text for delta in came)
 
     async def test_closing_aborts(self, slow: ChatModel) -> None:
         """`aclose` after the first text lets go of the call."""

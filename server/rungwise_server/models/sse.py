@@ -1,0 +1,77 @@
+"""Server-sent events out of bytes that come as they will.
+
+The format is that of the HTML standard: lines end with LF, CRLF or CR, an event ends with an empty line, a line that
+starts with a colon is a comment, several `data` lines are one text with line breaks.
+"""
+
+_EVENT_LIMIT = 16 * 1024 * 1024
+
+
+class EventTooLong(Exception):
+    """An event without an end."""
+
+
+class EventReader:
+    """Cuts the stream into events. Work is linear in the bytes, however small the pieces are."""
+
+    __slots__ = ("_cr", "_parts", "_size")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._cr = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events that are complete now, with LF line ends and without the empty line; some may be empty.
+
+        Raises:
+            EventTooLong: more than 16 MiB came without an empty line.
+        """
+        if self._cr or b"\r" in data:
+            if self._cr:
+                data = b"\r" + data
+            self._cr = data.endswith(b"\r")
+            if self._cr:
+                data = data[:-1]
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        parts = self._parts
+        if parts:
+            seam = parts[-1][-1:] == b"\n" and data[:1] == b"\n"
+            if not seam and b"\n\n" not in data:
+                self._keep(data)
+                return []
+            parts.append(data)
+            data = b"".join(parts)
+            parts.clear()
+            self._size = 0
+        cut = data.rfind(b"\n\n")
+        if cut < 0:
+            self._keep(data)
+            return []
+        if cut + 2 < len(data):
+            self._keep(data[cut + 2 :])
+        return data[:cut].split(b"\n\n")
+
+    def finish(self) -> list[bytes]:
+        """The stream has ended: what is left, for servers that forget the last empty line."""
+        return self.feed(b"\n\n")
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+            if self._size > _EVENT_LIMIT:
+                raise EventTooLong
+
+
+def fields(event: bytes) -> tuple[bytes, bytes | None]:
+    """An event's name (`message` where it says none) and its data; None where it has none, such as a comment."""
+    name, data = b"message", []
+    for line in event.split(b"\n"):
+        key, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if key == b"data":
+            data.append(value)
+        elif key == b"event":
+            name = value
+    return name, b"\n".join(data) if data else None
