@@ -1,0 +1,225 @@
+"""The embedded model: no language model at all. It answers in the documents' own sentences, each cited.
+
+Every passage is cut into units (`sentences`), each unit is scored against the question by meaning (the embedder) and by
+words (`overlap`), and the best few that say different things are the answer. What was found is either good enough to be
+one, or the answer is that the documents hold none. The numbers below were fitted once, on public data sets with
+questions that have an answer in their passages and questions that have none; see `_Weights`.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+from msgspec import Raw, Struct
+
+from rungwise_server.errors import UpstreamRefused
+from rungwise_server.models.overlap import overlaps, rarity, terms
+from rungwise_server.models.sentences import UNSPACED, Unit, units
+from rungwise_server.protocols import Embedder
+from rungwise_server.types import ChatRequest, Citation, Delta, Passage, Usage, Vector
+
+_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
+_SAME_MEANING, _SAME_WORDS = 0.9, 0.8  # from here on, two units say the same
+_EMBEDDED = 24  # units that are embedded: about 3 ms each on one core
+_MOST = 3  # units in an answer
+_CONTEXT = 160  # characters of title and headings that a unit is read with
+
+_NO_ANSWER = {
+    "en": "The documents I may read for you do not answer this.",
+    "de": "Die Dokumente, die ich für dich lesen darf, beantworten das nicht.",
+    "fr": "Les documents que je peux lire pour vous ne répondent pas à cette question.",
+    "es": "Los documentos que puedo leer para usted no responden a esta pregunta.",
+    "ja": "閲覧を許可されている文書には、この質問への答えがありません。",
+    "zh": "我可以为您查阅的文档中没有这个问题的答案。",
+}
+
+# Texts about nothing that anyone asks: how near they are to a question shows where an embedder's scale begins.
+_BACKGROUND = (
+    "The lake was calm in the morning.",
+    "She put the blue cup back on the shelf.",
+    "An old tree stands behind the house.",
+    "They walked home slowly after the concert.",
+)
+
+
+class _Weights(Struct, frozen=True):
+    """How the signals of one unit add up (a logistic regression's coefficients)."""
+
+    bias: float
+    meaning: float
+    words: float
+    context: float
+    rank: float
+    accept: float
+    """The least score of an answer's best unit; below it, there is none."""
+    drop: float
+    """How far behind the best a further unit may be."""
+
+
+_WITH_MEANING = _Weights(bias=-4.5, meaning=5.0, words=2.0, context=2.0, rank=0.5, accept=-1.5, drop=1.0)
+_WORDS_ALONE = _Weights(bias=-4.0, meaning=0.0, words=3.0, context=3.0, rank=0.8, accept=-1.5, drop=1.0)
+
+
+class _Found(Struct):
+    """A unit in its passage, and what is known of it."""
+
+    unit: Unit
+    passage: Passage
+    number: int
+    """The passage's place among the request's, from 1: what the marker says."""
+    order: int
+    terms: dict[str, float]
+    score: float = 0.0
+
+
+class Extractive:
+    """A `ChatModel` that quotes.
+
+    Args:
+        embedder: compares units with the question, where it was trained for the question's language.
+        language: the ISO 639-1 code of a text, empty when unsure.
+
+    It reads `request.query` and `request.passages` alone. Its tokens in `usage` are words, and characters of scripts
+    without spaces: an estimate, no model having counted them. The same request has the same answer, so sampling
+    parameters mean nothing here; what it cannot do (tools that must be called, JSON, `n` above 1, logprobs) it refuses.
+    """
+
+    def __init__(self, embedder: Embedder, language: Callable[[str], str]) -> None:
+        self._embedder = embedder
+        self._language = language
+        self._background: Vector | None = None
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
+        """One Delta a unit, with its citation; then the finish. Raises UpstreamRefused, or what the embedder raises."""
+        _refuse(request.params)
+        language = self._language(request.query)
+        chosen = await self._answer(request, language)
+        said = 0
+        written = 0
+        for number, found in enumerate(chosen):
+            lead = "" if not number else "\n" if found.unit.own_line or chosen[number - 1].unit.own_line else " "
+            text = f"{lead}{'- ' if found.unit.own_line and len(chosen) > 1 else ''}{found.unit.text} [{found.number}]"
+            start = said + len(lead)
+            said += len(text)
+            written += _tokens(text)
+            cited = Citation(found.passage.id, found.passage.title or found.passage.document_id, start, said)
+            yield Delta(text=text, citations=(cited,), model="" if number else "extractive")
+        if not chosen:
+            text = _NO_ANSWER.get(language, _NO_ANSWER["en"])
+            written = _tokens(text)
+            yield Delta(text=text, model="extractive")
+        read = _tokens(request.query) + sum(_tokens(passage.text) for passage in request.passages)
+        yield Delta(finish_reason="stop", usage=Usage(input_tokens=read, output_tokens=written))
+
+    async def _answer(self, request: ChatRequest, language: str) -> list[_Found]:
+        asked = terms(request.query, language)
+        found = _read(request.passages)
+        if not found or not asked:
+            return []
+        knows = not self._embedder.languages or not language or language in self._embedder.languages
+        weights = _WITH_MEANING if knows else _WORDS_ALONE
+        own = overlaps(asked, [f.terms for f in found])
+        worth = np.array(rarity(asked, own))
+        worth /= worth.sum() or 1.0
+        wide = overlaps(asked, [{**terms(_context(f)), **f.terms} for f in found])
+        words, context = np.array(own) @ worth, np.array(wide) @ worth
+        rank = np.array([1 / f.number for f in found])
+        scores = weights.bias + weights.words * words + weights.context * context + weights.rank * rank
+        kept = np.argsort(-scores, kind="stable")[:_EMBEDDED]
+        vectors = None
+        if knows:
+            near, vectors = await self._meaning(request.query, [found[i] for i in kept])
+            scores[kept] += weights.meaning * near
+        for i in kept:
+            found[i].score = float(scores[i])
+        return _choose([found[i] for i in kept], vectors, weights)
+
+    async def _meaning(self, query: str, found: Sequence[_Found]) -> tuple[Vector, Vector]:
+        """How near each unit is to the question, 0 (as unrelated texts) to 1, and the units' vectors."""
+        fresh = list(_BACKGROUND) if self._background is None else []
+        texts = [f"{_context(f)} {f.unit.text}".strip() for f in found]
+        vectors = await self._embedder.embed([*texts, *fresh], "passage")
+        if self._background is None:
+            self._background = vectors[len(texts) :]
+        question = (await self._embedder.embed([query], "query"))[0]
+        base = float((self._background @ question).mean())
+        return (vectors[: len(texts)] @ question - base) / max(1e-6, 1 - base), vectors[: len(texts)]
+
+
+def _read(passages: Sequence[Passage]) -> list[_Found]:
+    """The units of all passages, each text once."""
+    seen: set[str] = set()
+    found: list[_Found] = []
+    for number, passage in enumerate(passages, 1):
+        for unit in units(passage.text):
+            if unit.text not in seen:
+                seen.add(unit.text)
+                found.append(_Found(unit, passage, number, len(found), terms(unit.text)))
+    return found
+
+
+def _context(found: _Found) -> str:
+    """What the unit stands under: title, headings, the line that leads its list in."""
+    parts = dict.fromkeys([found.passage.title, *found.passage.headings[-2:], *found.unit.context.split("\n")])
+    return " - ".join(part for part in parts if part)[:_CONTEXT]
+
+
+def _choose(found: Sequence[_Found], vectors: Vector | None, weights: _Weights) -> list[_Found]:
+    """The units of the answer, in reading order: the best, its neighbours, then what other documents say."""
+    order = sorted(range(len(found)), key=lambda i: -found[i].score)
+    if found[order[0]].score < weights.accept:
+        return []
+    best = found[order[0]]
+    taken: list[int] = []
+    for i in order:
+        if len(taken) == _MOST or found[i].score < best.score - weights.drop:
+            break
+        if all(_differ(found, vectors, i, other) for other in taken):
+            taken.append(i)
+    chosen = [found[i] for i in taken]
+    ranks = {f.passage.document_id: place for place, f in reversed(list(enumerate(chosen)))}
+    return sorted(
+        chosen, key=lambda f: (f is not best, ranks[f.passage.document_id], f.passage.start, f.number, f.unit.start)
+    )
+
+
+def _differ(found: Sequence[_Found], vectors: Vector | None, one: int, other: int) -> bool:
+    """Whether two units say different things."""
+    if vectors is not None and float(vectors[one] @ vectors[other]) > _SAME_MEANING:
+        return False
+    a, b = set(found[one].terms), set(found[other].terms)
+    return len(a & b) < _SAME_WORDS * min(len(a), len(b))
+
+
+def _tokens(text: str) -> int:
+    return len(_TOKEN.findall(text))
+
+
+class _Typed(Struct):
+    type: str = ""
+
+
+def _refuse(params: Mapping[str, Raw]) -> None:
+    """Raises UpstreamRefused for what a model that only quotes cannot do."""
+    for name in ("tool_choice", "response_format", "n", "logprobs"):
+        value = bytes(params.get(name, b"null")).strip()
+        reason = ""
+        if name == "tool_choice" and value not in (b'"auto"', b'"none"', b"null"):
+            reason = "it cannot call tools"
+        elif name == "response_format" and value != b"null" and _kind(value) != "text":
+            reason = "it cannot write JSON"
+        elif name == "n" and value not in (b"1", b"null"):
+            reason = "it has one answer, not several"
+        elif name == "logprobs" and value == b"true":
+            reason = "it has no token probabilities"
+        if reason:
+            message = f"The extractive model only quotes documents: {reason}. Leave {name!r} out, or ask another model."
+            raise UpstreamRefused(message, status=400, param=name)
+
+
+def _kind(value: bytes) -> str:
+    try:
+        return msgspec.json.decode(value, type=_Typed).type
+    except msgspec.DecodeError:
+        return ""
