@@ -1,0 +1,147 @@
+"""One change of a source, made ready for the index: read, judged against what is known, cut into passages.
+
+Nothing here writes. Whatever a document holds, the outcome is one of four values; only the process itself can fail.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from rungwise_connectors.types import Change, Deletion, Document, Fault, Parsed, ParseError
+from rungwise_pipelines.ingest.split import Origin, Splitter
+from rungwise_pipelines.ingest.state import Known
+from rungwise_server.types import Passage, principal
+
+
+class Parser(Protocol):
+    """Reads a document. Raises ParseError."""
+
+    async def parse(self, document: Document) -> Parsed:
+        """The document's text with its sections."""
+
+
+class Unchanged(Struct, frozen=True):
+    """Nothing is to be done."""
+
+    id: str
+
+
+class Ready(Struct, frozen=True):
+    """What a document is to be. `passages` is None where the index has them and at most their readers changed."""
+
+    id: str
+    seen: str
+    content: str
+    readers: frozenset[str]
+    passages: list[Passage] | None
+
+
+class Failed(Struct, frozen=True):
+    """A document that cannot be read now. `withdraw`: nobody can say who may read it, so it must leave the index."""
+
+    id: str
+    reason: str
+    withdraw: bool = False
+
+
+Prepared = Unchanged | Ready | Deletion | Failed
+
+
+class Setup(Struct, frozen=True):
+    """What is configured for a source: where it goes, who reads what does not say so, and what it is indexed with."""
+
+    collection: str
+    source: str
+    readers: frozenset[str]
+    made_by: tuple[str, ...]
+    """Names of the embedder, the term weights and the way of splitting."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all of it."""
+        return _digest(self.source, self.collection, sorted(self.readers), self.made_by)
+
+
+class Preparer:
+    """Prepares the changes of one source. `detect` tells the language (ISO 639-1) of a text, empty if it cannot."""
+
+    def __init__(self, setup: Setup, parser: Parser, splitter: Splitter, detect: Callable[[str], str]) -> None:
+        self._setup = setup
+        self._fingerprint = setup.fingerprint
+        self._parser = parser
+        self._splitter = splitter
+        self._detect = detect
+
+    async def prepare(self, change: Change, known: Mapping[str, Known]) -> Prepared:
+        """The change made ready. Documents whose source calls them unchanged are not read."""
+        id = _storable(change.id)
+        if id != change.id:
+            return Failed(id, "its id has characters that cannot be stored (NUL, or no Unicode): rename it")
+        match change:
+            case Deletion():
+                return change
+            case Fault():
+                return Failed(id, _storable(change.reason))
+        try:
+            return await self._document(change, known.get(id))
+        except (ParseError, UnicodeError) as error:
+            return Failed(id, _storable(str(error)))
+
+    async def _document(self, document: Document, before: Known | None) -> Prepared:
+        seen = self._seen(document)
+        if before and before.content and before.seen == seen != "" and not before.failed:
+            return Unchanged(document.id)
+        parsed = await self._parser.parse(document)
+        readers = self._readers(document, parsed)
+        if isinstance(readers, Failed):
+            return readers
+        return await asyncio.to_thread(self._ready, document, parsed, seen, readers, before)
+
+    def _seen(self, document: Document) -> str:
+        if not document.version:
+            return ""
+        readers = None if document.readers is None else sorted(document.readers)
+        own = (document.version, readers, document.title, document.url, document.language, document.media_type)
+        return _digest(self._fingerprint, own)
+
+    def _readers(self, document: Document, parsed: Parsed) -> frozenset[str] | Failed:
+        own = document.readers if document.readers is not None else parsed.readers
+        if own is None and not self._setup.readers:
+            return Failed(
+                document.id,
+                "no readers: write `readers: [everyone]`, or the groups that may read it, into the document, or name "
+                "them for the whole source",
+            )
+        if own is None:
+            return self._setup.readers
+        if not own:
+            return Failed(document.id, "its source lets nobody read it", withdraw=True)
+        try:
+            return frozenset(principal(name) for name in own)
+        except ValueError as error:
+            return Failed(document.id, _storable(str(error)), withdraw=True)
+
+    def _ready(
+        self, document: Document, parsed: Parsed, seen: str, readers: frozenset[str], before: Known | None
+    ) -> Ready:
+        setup = self._setup
+        title = document.title or parsed.title or (document.path.name if document.path else "")
+        url = document.url or parsed.url
+        language = document.language or parsed.language or self._detect(parsed.text)
+        content = _digest(parsed.text, parsed.sections, title, url, language, setup.made_by)
+        if before and before.content == content:
+            return Ready(document.id, seen, content, readers, None)
+        origin = Origin(setup.collection, setup.source, document.id, readers, title, url, language, content)
+        return Ready(document.id, seen, content, readers, self._splitter.split(parsed, origin))
+
+
+def _digest(*values: object) -> str:
+    return blake2b(msgspec.json.encode(values), digest_size=12).hexdigest()
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -1,0 +1,273 @@
+"""The engine: makes the index say what the sources say, and do no more work for it than what changed.
+
+A source's changes come in batches. Each document is skipped when its version is known, else read (several at a time)
+and compared by content; what is new is split, embedded and written in groups, and a batch's cursor is saved with the
+group that completes it. Afterwards the source's listing, where it has one, tells what is gone and what was missed.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import msgspec
+from msgspec import Struct
+
+from rungwise_connectors.types import Connector, Cursor, Listing, SourceError
+from rungwise_pipelines.ingest.prepare import Parser, Prepared, Preparer, Ready, Setup
+from rungwise_pipelines.ingest.progress import Progress, Silent
+from rungwise_pipelines.ingest.report import Failure, SourceReport
+from rungwise_pipelines.ingest.split import VERSION, Splitter
+from rungwise_pipelines.ingest.state import SourceState
+from rungwise_pipelines.ingest.write import EMBED, Terms, Writer
+from rungwise_server.database import Database
+from rungwise_server.errors import EmbedderMismatch
+from rungwise_server.protocols import Embedder, PassageIndex
+from rungwise_server.types import CollectionSpec
+
+AHEAD = 16
+"""Documents that are read while earlier ones are embedded; bounds what waits in memory."""
+
+_GROUP = 512
+
+
+class Source(Struct, frozen=True):
+    """A connector, where its documents go, and who reads those that do not say it themselves (principals)."""
+
+    connector: Connector
+    collection: str
+    readers: frozenset[str] = frozenset()
+
+
+class _Checkpoint(Struct, frozen=True):
+    cursor: Cursor
+
+
+class _Settle(Struct, frozen=True):
+    """A document comes again: what is known of it must be written first."""
+
+
+class Sync:
+    """Ingests sources into an index. `detect` tells a text's language (ISO 639-1; empty: unknown)."""
+
+    def __init__(
+        self,
+        *,
+        index: PassageIndex,
+        embedder: Embedder,
+        terms: Terms,
+        parser: Parser,
+        database: Database,
+        detect: Callable[[str], str],
+        progress: Progress | None = None,
+    ) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._terms = terms
+        self._parser = parser
+        self._database = database
+        self._detect = detect
+        self._progress = progress or Silent()
+        self._splitter = Splitter()
+
+    async def rebuild(self, collection: str) -> None:
+        """Drop a collection, so that the next run fills it anew: state about the dropped one is void by itself."""
+        await self._index.drop(collection)
+
+    async def run(self, source: Source, *, allow_empty: bool = False) -> SourceReport:
+        """Bring the index up to date with one source.
+
+        `allow_empty` believes at once a listing with next to nothing in it. What goes wrong with single documents or
+        with the source is in the report.
+
+        Raises:
+            EmbedderMismatch: the collection was filled by another embedder.
+            Unavailable: index or database are out of reach; the next run goes on where this one ended.
+            UpstreamError: the embedder does not answer; likewise.
+        """
+        started = time.monotonic()
+        name, collection = source.connector.name, source.collection
+        wanted = CollectionSpec(self._embedder.name, self._embedder.dimensions, self._terms.name)
+        try:
+            spec = await self._index.create(collection, wanted)
+        except EmbedderMismatch as error:
+            raise EmbedderMismatch(
+                f"{error.message}\nTo fill {collection!r} anew with {wanted.embedder}: rungwise ingest --rebuild. "
+                f"To keep it: give another collection's name, or set `embedder` back."
+            ) from None
+        state = await SourceState.load(self._database, name)
+        if (state.collection, state.incarnation) != (collection, spec.id):
+            if state.collection not in ("", collection):
+                await self._leave(state.collection, name)
+            await state.begin(collection, spec.id)
+        setup = Setup(collection, name, source.readers, (self._embedder.name, self._terms.name, VERSION))
+        indexed = await self._index.documents(collection, name)
+        run = _Run(
+            source.connector,
+            Preparer(setup, self._parser, self._splitter, self._detect),
+            Writer(self._index, self._embedder, self._terms, state, name, indexed, self._progress),
+            state,
+            setup.fingerprint,
+            self._progress,
+        )
+        report = SourceReport(name, collection)
+        try:
+            report.warning = await run.whole(allow_empty)
+        except SourceError as error:
+            report.error = str(error)
+        finally:
+            self._progress.end()
+        run.count(report)
+        report.seconds = time.monotonic() - started
+        return report
+
+    async def _leave(self, collection: str, source: str) -> None:
+        for id in await self._index.documents(collection, source):
+            await self._index.remove(collection, source, id)
+
+
+class _Run:
+    """One run of one source."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        preparer: Preparer,
+        writer: Writer,
+        state: SourceState,
+        setup: str,
+        progress: Progress,
+    ) -> None:
+        self.connector = connector
+        self.preparer = preparer
+        self.writer = writer
+        self.state = state
+        self.setup = setup
+        self.progress = progress
+        self.seen: set[str] = set()
+
+    def count(self, report: SourceReport) -> None:
+        """Write into the report what became of the documents."""
+        outcome = self.writer.outcome
+        good = {id for id, known in self.state.documents.items() if not known.failed}
+        new, changed = outcome.new & good, (outcome.changed - outcome.new) & good
+        readers = (outcome.readers_changed - outcome.changed - outcome.new) & good
+        report.new, report.changed, report.readers_changed = len(new), len(changed), len(readers)
+        report.unchanged = len(good - new - changed - readers)
+        report.deleted, report.passages = len(outcome.deleted), outcome.passages
+        report.failed = [Failure(id, reason) for id, reason in sorted(outcome.failed.items())]
+
+    async def whole(self, allow_empty: bool) -> str:
+        """Changes, then the listing. Returns what a person should know."""
+        failed = any(known.failed for known in self.state.documents.values())
+        since = None if failed or self.state.mark.setup != self.setup else self.state.mark.cursor
+        listing = self.connector if isinstance(self.connector, Listing) else None
+        total = None
+        if listing and since is None and self.progress.wants_total:
+            total = sum([1 async for _ in listing.ids()])
+        self.progress.begin(self.connector.name, total)
+        await self.changes(since)
+        if listing is None:
+            if since is None:
+                await self.state.save(gone=self._stale_failures())
+            await self.writer.remove([id for id in self.writer.indexed if id not in self.state.documents])
+            return ""
+        listed = {id async for id in listing.ids()}
+        if since is not None and not listed <= self.state.documents.keys():
+            await self.changes(None)
+            since = None
+        return await self.compare(listed, allow_empty, whole=since is None)
+
+    async def compare(self, listed: set[str], allow_empty: bool, *, whole: bool) -> str:
+        """Remove what the source does not list, unless that is nearly everything and it says so for the first time."""
+        mark = self.state.mark
+        held = self.writer.indexed | {id for id, known in self.state.documents.items() if known.content}
+        if len(listed) * 10 < len(held) and not allow_empty and not mark.emptied:
+            await self.state.save(mark=msgspec.structs.replace(mark, emptied=True))
+            return (
+                f"lists {len(listed)} documents, where {len(held)} are indexed: nothing was removed. If that is right, "
+                "run the same command again, or with --allow-empty"
+            )
+        gone = held - listed
+        await self.writer.remove(sorted(gone))
+        if whole:
+            stale = [id for id in self._stale_failures() if id not in listed]
+            await self.state.save(gone=stale)
+        await self.state.save(mark=msgspec.structs.replace(mark, emptied=False))
+        return ""
+
+    def _stale_failures(self) -> list[str]:
+        """Faults of earlier runs that a reading of everything did not meet again, and that are no documents."""
+        return [
+            id
+            for id, known in self.state.documents.items()
+            if known.failed and not known.content and id not in self.writer.outcome.failed
+        ]
+
+    async def changes(self, since: Cursor | None) -> None:
+        """Read, prepare and write every change since `since`. What came before a SourceError is kept."""
+        group: list[Prepared] = []
+        passages, mark = 0, self.state.mark
+        broken: SourceError | None = None
+        stream = self._prepared(since)
+        async with aclosing(stream):
+            try:
+                async for item in stream:
+                    settle = isinstance(item, _Settle)
+                    if isinstance(item, _Checkpoint):
+                        mark = msgspec.structs.replace(mark, cursor=item.cursor, setup=self.setup)
+                    elif not isinstance(item, _Settle):
+                        group.append(item)
+                        passages += len(item.passages or ()) if isinstance(item, Ready) else 0
+                    if settle or passages >= EMBED or len(group) >= _GROUP:
+                        await self.writer.write(group, mark)
+                        self.seen.difference_update(done.id for done in group)
+                        group, passages = [], 0
+            except SourceError as error:
+                broken = error
+        if broken is None:
+            mark = msgspec.structs.replace(mark, setup=self.setup)
+        await self.writer.write(group, mark)
+        self.seen.clear()
+        if broken:
+            raise broken
+
+    async def _prepared(self, since: Cursor | None) -> AsyncGenerator[Prepared | _Checkpoint | _Settle, None]:
+        """Changes in their order, prepared up to AHEAD of where they are taken."""
+        window: deque[asyncio.Task[Prepared] | _Checkpoint] = deque()
+        broken: SourceError | None = None
+        batches = self.connector.changes(since)
+        try:
+            try:
+                async for batch in batches:
+                    for change in batch.changes:
+                        if change.id in self.seen:
+                            while window:
+                                yield await _taken(window)
+                            yield _Settle()
+                        self.seen.add(change.id)
+                        window.append(asyncio.create_task(self.preparer.prepare(change, self.state.documents)))
+                        while len(window) > AHEAD:
+                            yield await _taken(window)
+                    window.append(_Checkpoint(batch.cursor))
+            except SourceError as error:
+                broken = error
+            while window:
+                yield await _taken(window)
+        finally:
+            tasks = [waiting for waiting in window if isinstance(waiting, asyncio.Task)]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
+        if broken:
+            raise broken
+
+
+async def _taken(window: "deque[asyncio.Task[Prepared] | _Checkpoint]") -> Prepared | _Checkpoint:
+    first = window[0]
+    taken = await first if isinstance(first, asyncio.Task) else first
+    window.popleft()
+    return taken
