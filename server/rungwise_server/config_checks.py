@@ -195,12 +195,10 @@ def _rules(path: KeyPath, workload: WorkloadSettings, settings: Settings) -> Ite
 
 def _can(name: str, settings: Settings) -> frozenset[str]:
     """A rule is passed over where its candidate cannot do what the request asks for."""
-    candidate = settings.candidates.get(name)
-    if candidate is None:
-        candidate = CandidateSettings(
-            kind="extractive", asks=() if name == "extractive" else ("tools", "json", "logprobs", "images")
-        )
-    return frozenset(candidate.asks)
+    candidate = settings.candidates.get(name) or CandidateSettings(
+        kind="extractive" if name == "extractive" else "litellm"
+    )
+    return frozenset() if candidate.kind == "extractive" else frozenset(candidate.asks)
 
 
 def _covers(earlier: Condition, later: Condition) -> bool:

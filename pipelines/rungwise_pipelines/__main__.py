@@ -1,0 +1,5 @@
+"""`python -m rungwise_pipelines` is `rungwise`."""
+
+from rungwise_pipelines.cli import main
+
+main()

@@ -1,0 +1,52 @@
+"""The options that several verbs have, and what they lead to."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rungwise_pipelines.commands.output import note
+
+if TYPE_CHECKING:
+    from rungwise_server.config import Settings
+    from rungwise_server.types import Caller
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="The configuration; else RUNGWISE_CONFIG, else ./rungwise.yaml, else defaults.", metavar="FILE"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+As = Annotated[str, typer.Option("--as", help="As this user, with the groups of the user's keys.", metavar="USER")]
+Group = Annotated[tuple[str, ...], typer.Option("--group", help="As a member of this group; may be repeated.")]
+
+
+def settings_of(config: Path | None) -> "Settings":
+    """The whole settings. Raises ConfigError."""
+    from rungwise_server.config_file import load_settings
+
+    return load_settings(config, os.environ)
+
+
+async def caller_of(settings: "Settings", user: str, groups: Sequence[str]) -> "Caller":
+    """Whoever `--as` and `--group` name: the user with the groups of all keys that the user has, and `groups`."""
+    from rungwise_server.types import Caller
+
+    if not user:
+        return Caller(groups=frozenset(groups))
+    from rungwise_server import bootstrap
+    from rungwise_server.keys import KeyStore
+
+    database = await bootstrap.open_house_database(settings)
+    try:
+        keys = await KeyStore.open(database)
+        mine = [key for key in await keys.list() if key.user == user and not key.revoked]
+        await keys.close()
+    finally:
+        await database.close()
+    if not mine:
+        note(f"{user} has no key, and so no groups but those given by --group.")
+    return Caller(user, frozenset(groups).union(*(key.groups for key in mine)))
