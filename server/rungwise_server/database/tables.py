@@ -1,0 +1,92 @@
+"""Every table of the house. A change here needs a migration: a test compares the two."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+)
+
+# SQLite numbers a row by its primary key only where the type is spelled INTEGER; that also makes it the row's address.
+_Position = BigInteger().with_variant(Integer, "sqlite")
+
+log_head = Table(
+    "log_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+    comment="One row: the last position given. Whoever writes to the log holds its lock until the commit.",
+)
+
+# The records of the log. Append-only. The columns are what is asked for or summed; `body` is the whole record as JSON,
+# as text because jsonb would change a client's own bytes. `user_name` because in PostgreSQL `user` is somebody else.
+inference = Table(
+    "inference",
+    metadata,
+    Column("position", _Position, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("at", Float(53), nullable=False),
+    Column("workload", Text, nullable=False),
+    Column("candidate", Text, nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("housekeeping", Boolean, nullable=False),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cost", Float(53)),
+    Column("first_ms", Float(53), nullable=False),
+    Column("total_ms", Float(53), nullable=False),
+    Column("body", Text, nullable=False),
+    Index(None, "at"),
+    Index(None, "workload", "position"),
+    Index(None, "user_name", "position"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("position", _Position, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("at", Float(53), nullable=False),
+    Column("inference_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index(None, "inference_id"),
+    Index(None, "user_name", "position"),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("user_name", Text, nullable=False),
+    Column("groups", Text, nullable=False, comment="A JSON array of names, without `group:`."),
+    Column("admin", Boolean, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("revoked_at", Float(53)),
+)
+
+# What ingest knows of each source; only `rungwise ingest` writes here.
+source_state = Table(
+    "source_state",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("collection", Text, nullable=False),
+    Column("collection_id", Text, nullable=False, comment="Which incarnation of the collection the cursor is about."),
+    Column("cursor", Text),
+    Column("updated_at", Float(53), nullable=False),
+)
+
+source_document = Table(
+    "source_document",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("document_id", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("readers", Text, nullable=False, comment="A JSON array of principals."),
+    Column("passages", Integer, nullable=False),
+    Column("failed_reason", Text, nullable=False, comment="Empty where the document is indexed."),
+    Column("indexed_at", Float(53), nullable=False),
+)

@@ -1,0 +1,1 @@
+"""Where every answer and all that is said of it is kept: `sql` (SQLite, PostgreSQL) and `memory`."""

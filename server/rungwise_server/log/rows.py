@@ -1,0 +1,176 @@
+"""Between a record and its row: the columns that are asked for, and the body with everything."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rungwise_server.database import feedback, inference, log_head
+from rungwise_server.types import Inference, LogQuery, LogRecord
+
+TableName = Literal["inference", "feedback"]
+Columns = dict[str, str | int | float | bool | None]
+
+_LARGEST = 2**63 - 1
+_TABLES: dict[TableName, sa.Table] = {"inference": inference, "feedback": feedback}
+_COLUMNS = {name: {c.name for c in table.c} - {"position", "body"} for name, table in _TABLES.items()}
+_INSERT = {
+    dialect: {name: make(table).on_conflict_do_nothing(index_elements=["id"]) for name, table in _TABLES.items()}
+    for dialect, make in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[LogRecord] = msgspec.json.Decoder(LogRecord)
+
+
+class Row(Struct, frozen=True):
+    """A record on its way into a table. `body` is its JSON."""
+
+    table: TableName
+    columns: Columns
+    body: bytes
+
+
+def encode(record: LogRecord) -> Row:
+    """The row of a record. What no JSON and no database can hold (half a surrogate pair, a number that is none) is
+    replaced: an answer with one odd character must not escape the log.
+    """
+    try:
+        body = _encoder.encode(record)
+        # A NaN becomes null, which the reader's types refuse; most bodies have no null at all.
+        if b":null" in body:
+            _decoder.decode(body)
+    except (UnicodeEncodeError, msgspec.DecodeError):
+        record = _mended(record)
+        body = _encoder.encode(record)
+    return Row("inference" if isinstance(record, Inference) else "feedback", _columns(record), body)
+
+
+def decode(body: bytes | str, position: int) -> LogRecord:
+    """The record of a body, standing at `position`. Raises msgspec.DecodeError."""
+    return msgspec.structs.replace(_decoder.decode(body), position=position)
+
+
+def insert(connection: sa.Connection, rows: Sequence[Row]) -> None:
+    """Write rows in their order, those excepted whose ids are there.
+
+    Positions become visible in order: the update locks the one row of `log_head` until the commit, so that no batch
+    with a higher position can be committed before this one, whichever process writes it. Otherwise a reader that
+    remembers "read up to 7" would never see a 6 that was committed after it. (A sequence would give numbers without
+    waiting, which is just the fault.)
+    """
+    connection.execute(sa.update(log_head).values(position=log_head.c.position + len(rows)))
+    position: int = connection.execute(sa.select(log_head.c.position)).scalar_one() - len(rows)
+    batches: dict[TableName, list[dict[str, object]]] = {name: [] for name in _TABLES}
+    for row in rows:
+        position += 1
+        columns = row.columns
+        if columns.keys() != _COLUMNS[row.table]:  # spooled by another version
+            columns = _columns(_decoder.decode(row.body))
+        batches[row.table].append({**columns, "position": position, "body": row.body.decode(errors="replace")})
+    for name, batch in batches.items():
+        if batch:
+            connection.execute(_INSERT[connection.dialect.name][name], batch)
+
+
+def select(query: LogQuery, after: int, limit: int, dialect: str) -> sa.Select[Any] | sa.CompoundSelect[Any] | None:
+    """The statement for (position, body) of the first `limit` records after a position; None where none can be.
+
+    One statement for both tables: two would see two moments, and the later of them positions that the first lacks.
+    """
+    parts = []
+    if query.kind != "feedback" and query.inference_ids is None:
+        part = _common(sa.select(inference.c.position, inference.c.body), inference, query, after, dialect)
+        if query.workload:
+            part = part.where(inference.c.workload == plain(query.workload))
+        if not query.housekeeping:
+            part = part.where(inference.c.housekeeping.is_(False))
+        parts.append(part)
+    if query.kind != "inference":
+        part = _common(sa.select(feedback.c.position, feedback.c.body), feedback, query, after, dialect)
+        if query.inference_ids is not None:
+            part = part.where(_among(feedback.c.inference_id, query.inference_ids, dialect))
+        if query.workload:
+            about = (inference.c.id == feedback.c.inference_id) & (inference.c.workload == plain(query.workload))
+            part = part.where(sa.exists().where(about))
+        parts.append(part)
+    if not parts:
+        return None
+    if len(parts) == 1:
+        return parts[0].order_by("position").limit(limit)
+    # Each part is cut as well: without it, SQLite sorts both tables whole.
+    cut = [sa.select(part.order_by("position").limit(limit).subquery()) for part in parts]
+    return sa.union_all(*cut).order_by("position").limit(limit)
+
+
+def _common(part: sa.Select[Any], table: sa.Table, query: LogQuery, after: int, dialect: str) -> sa.Select[Any]:
+    part = part.where(table.c.position > after)
+    if query.ids is not None:
+        part = part.where(_among(table.c.id, query.ids, dialect))
+    if query.user:
+        part = part.where(table.c.user_name == plain(query.user))
+    if query.since:
+        part = part.where(table.c.at >= query.since)
+    if query.until:
+        part = part.where(table.c.at < query.until)
+    return part
+
+
+def _among(column: sa.Column[Any], values: frozenset[str], dialect: str) -> sa.ColumnElement[bool]:
+    # One parameter, however many values: both databases have a limit on their number.
+    names = sorted(plain(value) for value in values)
+    if dialect == "postgresql":
+        return column == sa.any_(sa.bindparam(None, names, type_=postgresql.ARRAY(sa.Text)))
+    listed = sa.func.json_each(msgspec.json.encode(names).decode()).table_valued("value")
+    return column.in_(sa.select(listed.c.value))
+
+
+def _columns(record: LogRecord) -> Columns:
+    if isinstance(record, Inference):
+        usage = record.usage
+        return {
+            "id": plain(record.id),
+            "at": record.at,
+            "workload": plain(record.workload),
+            "candidate": plain(record.candidate),
+            "user_name": plain(record.caller.user),
+            "outcome": record.outcome,
+            "housekeeping": record.housekeeping,
+            "input_tokens": None if usage is None else min(usage.input_tokens, _LARGEST),
+            "output_tokens": None if usage is None else min(usage.output_tokens, _LARGEST),
+            "cost": record.cost,
+            "first_ms": record.first_ms,
+            "total_ms": record.total_ms,
+        }
+    return {
+        "id": plain(record.id),
+        "at": record.at,
+        "inference_id": plain(record.inference_id),
+        "kind": record.kind,
+        "user_name": plain(record.caller.user),
+    }
+
+
+def plain(text: str) -> str:
+    """The text as a database can hold it: PostgreSQL takes no NUL, and nothing takes half a surrogate pair."""
+    if text.isascii():
+        return text.replace("\0", "\ufffd") if "\0" in text else text
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _mended(value: Any) -> Any:
+    """The same value, of the same types, that can be written as JSON and read again."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else 0.0
+    if isinstance(value, Struct):
+        return type(value)(**{name: _mended(getattr(value, name)) for name in value.__struct_fields__})
+    if isinstance(value, Mapping):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    if isinstance(value, tuple | frozenset):
+        return type(value)(_mended(item) for item in value)
+    return value
