@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 failed (the message is on standard error), 2 wrong usage, 
 """
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -26,7 +26,7 @@ from rungwise_server.errors import RungwiseError
 class Verbs(TyperGroup):
     """Turns the house's errors into a message and an exit code; typer itself ends Ctrl-C quietly, with 130."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> object:  # a context of typer's own copy of click
         """Run the verb."""
         try:
             return super().invoke(ctx)

@@ -7,8 +7,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Literal
@@ -78,20 +77,9 @@ def _home(settings: Settings) -> Check:
     return Check("home", "ok", told)
 
 
-@asynccontextmanager
-async def _open_keys(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[KeyStore]:
-    database = await bootstrap.open_house_database(settings, environ)
-    try:
-        keys = await KeyStore.open(database)
-        yield keys
-        await keys.close()
-    finally:
-        await database.close()
-
-
 async def _database(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     database = await bootstrap.open_house_database(settings, environ)
-    await database.close()
+    database.close()
     # The URL may carry a password.
     where = "PostgreSQL" if settings.log.url_env or settings.log.url else str(settings.home / "rungwise.db")
     return [Check("database", "ok", f"{where} is open and up to date")]
@@ -127,8 +115,11 @@ async def _index(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
 
 async def _keys(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     host = settings.server.host
-    async with _open_keys(settings, environ) as keys:
-        count = len(await keys.list())
+    database = await bootstrap.open_house_database(settings, environ)
+    try:
+        count = len(await KeyStore(database).list())
+    finally:
+        database.close()
     if count:
         return [Check("keys", "ok", f"{count}; every request needs one")]
     if is_loopback(host):

@@ -20,7 +20,7 @@ def ask(
     workload: Annotated[str, typer.Argument(help="A workload, or a candidate to pin.", metavar="WORKLOAD")],
     question: Annotated[str, typer.Argument(help="What to ask.", metavar="QUESTION")],
     user: As = "",
-    group: Group = (),
+    group: Group = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -29,7 +29,7 @@ def ask(
 
 
 async def _ask(
-    settings: "Settings", workload: str, question: str, user: str, groups: Sequence[str], as_json: bool
+    settings: "Settings", workload: str, question: str, user: str, groups: Sequence[str] | None, as_json: bool
 ) -> None:
     import msgspec
 

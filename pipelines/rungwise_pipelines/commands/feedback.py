@@ -126,7 +126,7 @@ async def _log(settings: "Settings") -> "AsyncIterator[SqlLog]":
         finally:
             await log.close()
     finally:
-        await database.close()
+        database.close()
 
 
 async def joined(

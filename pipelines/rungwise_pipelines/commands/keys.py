@@ -2,19 +2,15 @@
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rungwise_pipelines.commands.options import Config, Json, settings_of
+from rungwise_pipelines.commands.options import Config, Json, open_keys, settings_of
 from rungwise_pipelines.commands.output import emit, note, say, table
-from rungwise_server.errors import NotFound
 
 if TYPE_CHECKING:
     from rungwise_server.config import Settings
-    from rungwise_server.keys import KeyStore
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: who may ask, in whose name.")
 
@@ -22,13 +18,13 @@ keys = typer.Typer(no_args_is_help=True, help="API keys: who may ask, in whose n
 @keys.command()
 def create(
     user: Annotated[str, typer.Option(help="Whose key it is.", metavar="USER")],
-    group: Annotated[tuple[str, ...], typer.Option(help="A group of the user; may be repeated.")] = (),
+    group: Annotated[list[str] | None, typer.Option(help="A group of the user; may be repeated.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="May see what others asked and said.")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Make a key and show it, once."""
-    asyncio.run(_create(settings_of(config), user, frozenset(group), admin, as_json))
+    asyncio.run(_create(settings_of(config), user, frozenset(group or ()), admin, as_json))
 
 
 @keys.command("list")
@@ -47,25 +43,9 @@ def revoke(
     asyncio.run(_revoke(settings_of(config), key_id, as_json))
 
 
-@asynccontextmanager
-async def _store(settings: "Settings") -> "AsyncIterator[KeyStore]":
-    from rungwise_server import bootstrap
-    from rungwise_server.keys import KeyStore
-
-    database = await bootstrap.open_house_database(settings)
-    try:
-        store = await KeyStore.open(database)
-        try:
-            yield store
-        finally:
-            await store.close()
-    finally:
-        await database.close()
-
-
 async def _create(settings: "Settings", user: str, groups: frozenset[str], admin: bool, as_json: bool) -> None:
-    async with _store(settings) as store:
-        key, secret = await store.create(user, groups, admin)
+    async with open_keys(settings) as store:
+        key, secret = await store.create(user, groups, admin=admin)
     if as_json:
         emit({"id": key.id, "key": secret, "user": user, "groups": sorted(groups), "admin": admin})
         return
@@ -76,11 +56,20 @@ async def _create(settings: "Settings", user: str, groups: frozenset[str], admin
 
 
 async def _list(settings: "Settings", as_json: bool) -> None:
-    async with _store(settings) as store:
+    async with open_keys(settings) as store:
         found = await store.list()
     if as_json:
         for key in found:
-            emit({"id": key.id, "user": key.user, "groups": sorted(key.groups), "admin": key.admin})
+            emit(
+                {
+                    "id": key.id,
+                    "user": key.user,
+                    "groups": sorted(key.groups),
+                    "admin": key.admin,
+                    "created_at": key.created_at,
+                    "revoked_at": key.revoked_at or None,
+                }
+            )
         return
     if not found:
         say("There is no key yet: everyone on this machine may ask. `rungwise keys create --user NAME` makes one.")
@@ -91,19 +80,22 @@ async def _list(settings: "Settings", as_json: bool) -> None:
             key.user,
             ", ".join(sorted(key.groups)),
             "admin" if key.admin else "",
-            str(datetime.date.fromtimestamp(key.at)),
+            _day(key.created_at),
+            _day(key.revoked_at),
         )
         for key in found
     ]
-    table(("id", "user", "groups", "", "made"), rows)
+    table(("id", "user", "groups", "", "made", "revoked"), rows)
+
+
+def _day(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at).isoformat(" ", "minutes") if at else ""
 
 
 async def _revoke(settings: "Settings", key_id: str, as_json: bool) -> None:
-    async with _store(settings) as store:
-        known = await store.revoke(key_id)
-    if not known:
-        raise NotFound(f"There is no key {key_id!r}; `rungwise keys list` shows those there are.")
+    async with open_keys(settings) as store:
+        await store.revoke(key_id)
     if as_json:
         emit({"id": key_id, "revoked": True})
     else:
-        say(f"Revoked {key_id}.")
+        say(f"Revoked {key_id}. A running server refuses it within five seconds.")

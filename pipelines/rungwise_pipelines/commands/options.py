@@ -1,7 +1,8 @@
 """The options that several verbs have, and what they lead to."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from rungwise_pipelines.commands.output import note
 
 if TYPE_CHECKING:
     from rungwise_server.config import Settings
+    from rungwise_server.keys import KeyStore
     from rungwise_server.types import Caller
 
 Config = Annotated[
@@ -21,7 +23,7 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 As = Annotated[str, typer.Option("--as", help="As this user, with the groups of the user's keys.", metavar="USER")]
-Group = Annotated[tuple[str, ...], typer.Option("--group", help="As a member of this group; may be repeated.")]
+Group = Annotated[list[str] | None, typer.Option("--group", help="As a member of this group; may be repeated.")]
 
 
 def settings_of(config: Path | None) -> "Settings":
@@ -31,22 +33,27 @@ def settings_of(config: Path | None) -> "Settings":
     return load_settings(config, os.environ)
 
 
-async def caller_of(settings: "Settings", user: str, groups: Sequence[str]) -> "Caller":
+@asynccontextmanager
+async def open_keys(settings: "Settings") -> "AsyncIterator[KeyStore]":
+    """The keys, and nothing else of the house. Raises SetupError, Unavailable."""
+    from rungwise_server.bootstrap import open_house_database
+    from rungwise_server.keys import KeyStore
+
+    database = await open_house_database(settings)
+    try:
+        yield KeyStore(database)
+    finally:
+        database.close()
+
+
+async def caller_of(settings: "Settings", user: str, groups: Sequence[str] | None) -> "Caller":
     """Whoever `--as` and `--group` name: the user with the groups of all keys that the user has, and `groups`."""
     from rungwise_server.types import Caller
 
     if not user:
-        return Caller(groups=frozenset(groups))
-    from rungwise_server import bootstrap
-    from rungwise_server.keys import KeyStore
-
-    database = await bootstrap.open_house_database(settings)
-    try:
-        keys = await KeyStore.open(database)
-        mine = [key for key in await keys.list() if key.user == user and not key.revoked]
-        await keys.close()
-    finally:
-        await database.close()
+        return Caller(groups=frozenset(groups or ()))
+    async with open_keys(settings) as keys:
+        mine = [key for key in await keys.list() if key.user == user and not key.revoked_at]
     if not mine:
         note(f"{user} has no key, and so no groups but those given by --group.")
-    return Caller(user, frozenset(groups).union(*(key.groups for key in mine)))
+    return Caller(user, frozenset(groups or ()).union(*(key.groups for key in mine)))

@@ -34,7 +34,7 @@ def search(
     ] = None,
     limit: Annotated[int, typer.Option(help="Passages for each query.", min=1, max=1000)] = 10,
     user: As = "",
-    group: Group = (),
+    group: Group = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -42,11 +42,7 @@ def search(
     if bool(query) == (queries is not None):
         raise typer.BadParameter("give either QUERY or --queries F.jsonl")
     asked = [Query("", query)] if queries is None else list(read_queries(queries))
-    settings = settings_of(config)
-    try:
-        asyncio.run(_search(settings, collection, asked, limit, user, group, as_json))
-    finally:
-        del settings
+    asyncio.run(_search(settings_of(config), collection, asked, limit, user, group, as_json))
 
 
 def read_queries(file: Path) -> Iterator[Query]:
@@ -77,7 +73,7 @@ async def _search(
     queries: Sequence[Query],
     limit: int,
     user: str,
-    groups: Sequence[str],
+    groups: Sequence[str] | None,
     as_json: bool,
 ) -> None:
     from rungwise_server import bootstrap

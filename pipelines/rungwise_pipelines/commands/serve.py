@@ -55,10 +55,10 @@ async def _tell(url: str, house: "House", as_json: bool) -> None:
     counts = {name: await house.index.count(name) for name in house.settings.collections}
     models = house.engine.models()
     if as_json:
-        emit({"url": url, "models": models, "collections": counts, "keys": house.keys.any()})
+        emit({"url": url, "models": models, "collections": counts, "keys": await house.keys.any()})
         return
     shown = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-    keyed = house.keys.any()
+    keyed = await house.keys.any()
     say(
         WELCOME.format(
             url=shown,
