@@ -4,6 +4,7 @@ Each `open_*` opens one part; a command that needs one part opens that alone. Ve
 opened, so that `rungwise keys list` does not load an embedding model.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,8 +42,7 @@ class House:
         """Drain the log, then close what it and the answers came from."""
         await self.log.close()
         await self.index.close()
-        await self.keys.close()
-        await self.database.close()
+        await asyncio.to_thread(self.database.close)
 
 
 async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ, *, role: str = "serve") -> House:
@@ -56,12 +56,13 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
     index = await open_index(settings, environ, role=role)
     try:
         await check_collections(settings, index, embedder)
-        database = await open_house_database(settings, environ)
+        # Answers must go on while the database is down, also after a restart: rows wait in the spool.
+        database = await open_house_database(settings, environ, required=False)
     except BaseException:
         await index.close()
         raise
     log = open_log(settings, database)
-    keys = await KeyStore.open(database)
+    keys = KeyStore(database)
     metrics = Metrics()
     engine = build_engine(settings, index, embedder, log, observe=metrics.observe, environ=environ)
     return House(
@@ -151,7 +152,9 @@ def collection_spec(embedder: Embedder) -> CollectionSpec:
     return CollectionSpec(embedder.name, embedder.dimensions, Bm25Encoder().name)
 
 
-async def open_house_database(settings: Settings, environ: Mapping[str, str] = os.environ) -> Database:
+async def open_house_database(
+    settings: Settings, environ: Mapping[str, str] = os.environ, *, required: bool = True
+) -> Database:
     """The database of the log, the keys and the state of sources."""
     url = environ.get(settings.log.url_env, "") if settings.log.url_env else settings.log.url
     if settings.log.url_env and not url:
@@ -159,7 +162,7 @@ async def open_house_database(settings: Settings, environ: Mapping[str, str] = o
     if not url:
         settings.home.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{(settings.home / 'rungwise.db').resolve()}"
-    return await open_database(url)
+    return await asyncio.to_thread(open_database, url, required=required)
 
 
 def open_log(settings: Settings, database: Database) -> SqlLog:
@@ -312,9 +315,9 @@ def _model(name: str, candidate: CandidateSettings, embedder: Embedder, environ:
             )
         case "extractive":
             from rungwise_server.models.extractive import Extractive
-            from rungwise_server.retrieval.language import detect
+            from rungwise_server.retrieval.language import guess
 
-            return Extractive(embedder, detect)
+            return Extractive(embedder, guess)
 
 
 def _with_fallback(name: str, settings: Settings, models: Mapping[str, ChatModel]) -> ChatModel:

@@ -63,7 +63,7 @@ class InferenceLog(Protocol):
 class KeyRing(Protocol):
     """Knows callers by their keys."""
 
-    def any(self) -> bool:
+    async def any(self) -> bool:
         """Whether any key was made; until then everyone is an anonymous caller on loopback."""
 
     async def find(self, secret: str) -> Caller | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import uvicorn
 
 from rungwise_server.api.health import Probe
-from rungwise_server.app import create_app
+from rungwise_server.app import Front, create_app
 from rungwise_server.bootstrap import House, open_house
 from rungwise_server.config import Settings
 from rungwise_server.errors import SetupError, Unavailable
@@ -32,12 +32,12 @@ async def serve(
     """
     house = await open_house(settings, environ)
     try:
-        if not is_loopback(settings.server.host) and not house.keys.any():
+        if not is_loopback(settings.server.host) and not await house.keys.any():
             raise SetupError(
                 f"refusing to listen on {settings.server.host} without any API key: everybody who reaches it could "
                 "read what `everyone` may read. Make a key first: `rungwise keys create --user NAME --admin`."
             )
-        listener = _bind(settings.server.host, settings.server.port)
+        listener = bind(settings.server.host, settings.server.port)
         host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         await house.embedder.embed(["warm up"], "query")
@@ -50,19 +50,24 @@ async def serve(
             max_body=int(settings.server.max_body_mb * 1_000_000),
             public_url=settings.server.public_url,
         )
-        config = uvicorn.Config(
-            app,
-            http="httptools",
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        await _Server(config, lambda: on_ready(url, house)).serve([listener])
+        await listen(app, listener, lambda: on_ready(url, house))
     finally:
         await house.close()
+
+
+async def listen(app: Front, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve `app` on a bound socket until SIGINT, SIGTERM or cancellation; `on_ready` is called once it accepts."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    await _Server(config, on_ready).serve([listener])
 
 
 def run(settings: Settings, on_ready: Callable[[str, House], None]) -> None:
@@ -92,7 +97,8 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises SetupError."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
@@ -114,7 +120,9 @@ def _probes(house: House) -> Mapping[str, Probe]:
         return ", ".join(f"{name}: {count} passages" for name, count in counts.items()) or "no collections"
 
     async def log() -> str:
-        return house.log.state()
+        state = house.log.state()
+        waiting = f", {state.waiting} rows wait for the database: {state.reason}" if state.waiting else ""
+        return state.status + waiting + (f", {state.lost} rows lost" if state.lost else "")
 
     async def embedder() -> str:
         if not len(await house.embedder.embed(["ready?"], "query")):

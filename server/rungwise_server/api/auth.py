@@ -36,7 +36,7 @@ class Gate:
                 host = value
             elif name == b"origin":
                 origin = value
-        if not self._keys.any():
+        if not await self._keys.any():
             # A page of another site, or a host name rebound to this machine, must not use the browser of the person
             # who sits here to read their documents.
             for address in (b"//" + host, origin):

@@ -33,6 +33,10 @@ class _Message(Struct):
         return "\n".join(part.text for part in self.content or () if part.text)
 
 
+class _Typed(Struct):
+    type: str
+
+
 class _StreamOptions(Struct):
     include_usage: bool | None = None
 
@@ -53,8 +57,8 @@ class _Chat(Struct):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
-    tools: list[Raw] | None = None
-    response_format: Raw | None = None
+    tools: list[_Typed] | None = None
+    response_format: _Typed | None = None
     user: str | None = None
 
 

@@ -1,0 +1,54 @@
+"""A real server for tests: the application on a real socket, in the test's own event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from rungwise_server.app import Front, create_app
+from rungwise_server.engine import Engine
+from rungwise_server.metrics import Metrics
+from rungwise_server.protocols import PassageIndex
+from rungwise_server.serve import bind, listen
+from rungwise_server.types import Caller
+
+
+class FixedKeys:
+    """A `KeyRing` of given keys."""
+
+    def __init__(self, keys: Mapping[str, Caller] | None = None) -> None:
+        self.keys = dict(keys or {})
+
+    async def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self.keys)
+
+    async def find(self, secret: str) -> Caller | None:
+        """Whose it is."""
+        return self.keys.get(secret)
+
+
+@asynccontextmanager
+async def serving(
+    engine: Engine, index: PassageIndex, keys: Mapping[str, Caller] | None = None, *, max_body: int = 1_000_000
+) -> AsyncIterator[str]:
+    """The URL of a server over `engine` and `index`; no keys means the loopback's anonymous caller."""
+    app = create_app(engine, index, FixedKeys(keys), {}, Metrics().expose, max_body=max_body)
+    async with listening(app) as url:
+        yield url
+
+
+@asynccontextmanager
+async def listening(app: Front) -> AsyncIterator[str]:
+    """The URL of a server over `app`, on a free port of the loopback."""
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    ready = asyncio.Event()
+    task = asyncio.create_task(listen(app, listener, ready.set))
+    try:
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
