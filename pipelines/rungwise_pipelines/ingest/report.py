@@ -1,5 +1,6 @@
 """What a run did: for programs as JSON, for people as a table."""
 
+import msgspec
 from msgspec import Struct
 
 
@@ -38,6 +39,8 @@ class IngestReport(Struct):
 
     sources: list[SourceReport] = []
     seconds: float = 0.0
+    left_out: list[str] = []
+    """Sources that a rebuilt collection was filled from before, and that this run did not read."""
 
     @property
     def passages(self) -> int:
@@ -57,13 +60,12 @@ class IngestReport(Struct):
             "passages": self.passages,
             "seconds": round(self.seconds, 3),
             "passages_per_second": round(rate, 2),
+            "left_out": self.left_out,
             "ok": self.ok,
         }
 
 
 def _as_json(source: SourceReport) -> dict[str, object]:
-    import msgspec
-
     fields: dict[str, object] = msgspec.to_builtins(source)
     rate = source.passages / source.seconds if source.seconds else 0.0
     return {**fields, "seconds": round(source.seconds, 3), "passages_per_second": round(rate, 2)}

@@ -130,3 +130,14 @@ class SourceState:
                 for document in known
             ]:
                 connection.execute(sa.insert(source_document), rows)
+
+
+async def sources_of(database: Database, collection: str) -> list[str]:
+    """The names of the sources that a collection was last filled from."""
+
+    def read() -> list[str]:
+        with database.read() as connection:
+            names = sa.select(source_state.c.source).where(source_state.c.collection == collection)
+            return list(connection.scalars(names.order_by(source_state.c.source)))
+
+    return await asyncio.to_thread(read)

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +20,7 @@ from rungwise_pipelines.ingest.prepare import Parser, Prepared, Preparer, Ready,
 from rungwise_pipelines.ingest.progress import Progress, Silent
 from rungwise_pipelines.ingest.report import Failure, SourceReport
 from rungwise_pipelines.ingest.split import VERSION, Splitter
-from rungwise_pipelines.ingest.state import SourceState
+from rungwise_pipelines.ingest.state import SourceState, sources_of
 from rungwise_pipelines.ingest.write import EMBED, Terms, Writer
 from rungwise_server.database import Database
 from rungwise_server.errors import EmbedderMismatch
@@ -33,11 +34,17 @@ _GROUP = 512
 
 
 class Source(Struct, frozen=True):
-    """A connector, where its documents go, and who reads those that do not say it themselves (principals)."""
+    """A connector, where its documents go, and who reads those that do not say it themselves (principals).
+
+    `nothing` is what a person is told when it turns out to have no documents at all; `place` is where its files are,
+    for those who watch them.
+    """
 
     connector: Connector
     collection: str
     readers: frozenset[str] = frozenset()
+    nothing: str = "has no documents"
+    place: Path | None = None
 
 
 class _Checkpoint(Struct, frozen=True):
@@ -71,9 +78,12 @@ class Sync:
         self._progress = progress or Silent()
         self._splitter = Splitter()
 
-    async def rebuild(self, collection: str) -> None:
-        """Drop a collection, so that the next run fills it anew: state about the dropped one is void by itself."""
+    async def rebuild(self, collection: str) -> list[str]:
+        """Drop a collection, so that the next run of each source fills it anew: state about the dropped one is void by
+        itself. Returns the names of all sources that it was filled from.
+        """
         await self._index.drop(collection)
+        return await sources_of(self._database, collection)
 
     async def run(self, source: Source, *, allow_empty: bool = False) -> SourceReport:
         """Bring the index up to date with one source.
@@ -114,6 +124,8 @@ class Sync:
         report = SourceReport(name, collection)
         try:
             report.warning = await run.whole(allow_empty)
+            if not state.documents and not report.warning and not allow_empty:
+                report.warning = source.nothing
         except SourceError as error:
             report.error = str(error)
         finally:

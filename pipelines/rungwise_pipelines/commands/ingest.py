@@ -1,0 +1,186 @@
+"""`rungwise ingest`: documents into the index, as often as one likes."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rungwise_pipelines.commands.options import Config, Json, settings_of
+from rungwise_pipelines.commands.output import emit, note, table
+
+if TYPE_CHECKING:
+    from rungwise_pipelines.ingest.progress import Progress
+    from rungwise_pipelines.ingest.report import IngestReport, SourceReport
+    from rungwise_pipelines.ingest.sync import Source
+    from rungwise_server.config import Settings
+
+_SHOWN = 50
+"""Failures told to a person; --json has them all."""
+
+
+def ingest(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sources of the configuration; all where none is named.", metavar="[SOURCE]..."),
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(help="A folder, a file, or records as .jsonl or .jsonl.gz.", metavar="PATH"),
+    ] = None,
+    collection: Annotated[
+        str, typer.Option(help="With --path: the collection to fill.", metavar="NAME", show_default="default")
+    ] = "",
+    readers: Annotated[
+        str,
+        typer.Option(
+            help="With --path: who may read documents that do not say it themselves: everyone, or groups (finance) "
+            "and users (user:ana) with commas between them.",
+            metavar="everyone|GROUP,...",
+        ),
+    ] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and ingest again whenever files change.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Empty the collections first, for another embedder.")
+    ] = False,
+    allow_empty: Annotated[
+        bool,
+        typer.Option("--allow-empty", help="Believe at once a source that has lost nearly all its documents."),
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the index up to date with its sources: what is new, changed or gone, and nothing else.
+
+    Safe to stop at any time; the next run goes on. Exit code 0: everything is in the index. 1: all is that could be
+    read, and what could not is named at the end with the reason; it is tried again in the next run.
+    """
+    from rungwise_pipelines.ingest.sources import configured, from_path
+
+    if path is None and (collection or readers):
+        raise typer.BadParameter("--collection and --readers go with --path; sources have theirs in rungwise.yaml")
+    if path is not None and names:
+        raise typer.BadParameter("give either SOURCE names or --path")
+    settings = settings_of(config)
+    if path is not None:
+        given = [name.strip() for name in readers.split(",") if name.strip()]
+        sources = [from_path(path, collection or "default", given)]
+    else:
+        sources = configured(settings, names or [])
+    if not sources:
+        raise typer.BadParameter(
+            "no sources are configured: give --path FOLDER --readers everyone, or name some under `sources`"
+        )
+    if rebuild:
+        filled = {source.collection for source in sources}
+        running = {source.connector.name for source in sources}
+        others = (source for source in configured(settings, []) if source.collection in filled)
+        sources += [source for source in others if source.connector.name not in running]
+    if not asyncio.run(_ingest(settings, sources, watch, rebuild, allow_empty, as_json)):
+        raise typer.Exit(1)
+
+
+async def _ingest(
+    settings: "Settings",
+    sources: Sequence["Source"],
+    watch: bool,
+    rebuild: bool,
+    allow_empty: bool,
+    as_json: bool,
+) -> bool:
+    from rungwise_connectors.sandbox import Parser
+    from rungwise_pipelines.ingest.run import run
+    from rungwise_server import bootstrap
+    from rungwise_server.errors import RungwiseError
+
+    embedder = await bootstrap.open_embedder(settings)
+    ok = True
+    async with Parser() as parser:
+        rounds = _rounds(settings, sources) if watch else _once(sources)
+        async with aclosing(rounds):
+            first = True
+            async for chosen in rounds:
+                try:
+                    with _progress() as progress:
+                        report = await run(
+                            settings, chosen, embedder, parser, progress, rebuild=rebuild, allow_empty=allow_empty
+                        )
+                except RungwiseError as error:
+                    if first:
+                        raise
+                    note(error.message)
+                    continue
+                _tell(report, as_json)
+                ok = report.ok
+                first = rebuild = False
+    return ok
+
+
+async def _once(sources: Sequence["Source"]) -> AsyncGenerator[Sequence["Source"], None]:
+    yield sources
+
+
+async def _rounds(settings: "Settings", sources: Sequence["Source"]) -> AsyncGenerator[Sequence["Source"], None]:
+    """All sources, and then again those whose files changed."""
+    from rungwise_pipelines.ingest.watch import changes
+
+    followed = [(source, source.place) for source in sources if source.place]
+    watched = changes([place for _, place in followed], settings.home.resolve())
+    async with aclosing(watched):
+        coming = asyncio.ensure_future(anext(watched))
+        try:
+            await asyncio.sleep(0)  # the watchers start before the first round does
+            yield sources
+            note("Watching for changes; Ctrl-C ends it.")
+            while True:
+                numbers = await coming
+                coming = asyncio.ensure_future(anext(watched))
+                yield [source for number, (source, _) in enumerate(followed) if number in numbers]
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    from rungwise_pipelines.ingest.progress import Bar, Lines
+
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    with Bar() as bar:
+        yield bar
+
+
+def _tell(report: "IngestReport", as_json: bool) -> None:
+    if as_json:
+        emit(report.as_json())
+        return
+    table(
+        ("source", "collection", "new", "changed", "unchanged", "readers", "deleted", "failed", "passages", "seconds"),
+        [_row(source) for source in report.sources],
+    )
+    for source in report.sources:
+        for failure in source.failed[:_SHOWN]:
+            note(f"{source.source}: {failure.id}: {failure.reason}")
+        if len(source.failed) > _SHOWN:
+            note(f"{source.source}: and {len(source.failed) - _SHOWN:,} more (--json has them all)")
+        for message in filter(None, (source.warning, source.error)):
+            note(message if source.source in message else f"{source.source}: {message}")
+    if report.left_out:
+        note(f"The collection was filled from these as well; ingest them again: {', '.join(report.left_out)}")
+
+
+def _row(source: "SourceReport") -> tuple[str, ...]:
+    counts = (source.new, source.changed, source.unchanged, source.readers_changed, source.deleted, len(source.failed))
+    rate = f" ({source.passages / source.seconds:.1f}/s)" if source.passages and source.seconds else ""
+    return (
+        source.source,
+        source.collection,
+        *(f"{count:,}" for count in counts),
+        f"{source.passages:,}{rate}",
+        f"{source.seconds:.1f}",
+    )
