@@ -17,13 +17,17 @@ class TestMemoryLog(InferenceLogContract):
         return MemoryLog()
 
 
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*")]
+
+
 async def _opened(url: str, spool: Path) -> AsyncIterator[SqlLog]:
     database = open_database(url)
     log = SqlLog(database, spool)
     yield log
     await log.close()
     assert log.lost == 0
-    assert not list(spool.glob("*"))
+    assert _names(spool) == []
     database.close()
 
 

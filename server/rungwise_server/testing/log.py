@@ -93,7 +93,7 @@ class InferenceLogContract:
 
     async def test_a_record_comes_back_as_it_was(self, log: InferenceLog) -> None:
         """Every field, in any script, NUL and line separators included."""
-        plain = an_inference(
+        bare = an_inference(
             "bare", route=None, usage=None, cost=None, passages=(), params={}, outcome="failed", error="no"
         )
         records: list[LogRecord] = [
