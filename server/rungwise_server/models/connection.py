@@ -57,7 +57,8 @@ class Response:
                     if retry and self._silent and not isinstance(self._error, UpstreamTimeout):
                         return False
                     raise self._error
-                await self._news()
+                self._waiter = self._connection.loop.create_future()
+                await self._waiter
         except BaseException:
             self.abort()
             raise
@@ -75,7 +76,11 @@ class Response:
                 raise self._error
             if self._done:
                 return b""
-            await self._news()
+            self._waiter = self._connection.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -126,13 +131,6 @@ class Response:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    async def _news(self) -> None:
-        self._waiter = self._connection.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
 
 
 class Connection(asyncio.Protocol):

@@ -13,7 +13,7 @@ from rungwise_server.models.openai_wire import (
     usage_of,
 )
 from rungwise_server.models.sse import EventReader, EventTooLong, fields
-from rungwise_server.types import Delta, ToolCall, Usage
+from rungwise_server.types import Delta, ToolCall
 
 
 class ChunkStream:
@@ -23,12 +23,13 @@ class ChunkStream:
     `strip_usage`, the usage is reported but taken out of the wire.
     """
 
-    __slots__ = ("_events", "_finished", "_highest", "_id", "_named", "_strip", "done", "failure")
+    __slots__ = ("_events", "_finished", "_group", "_highest", "_id", "_named", "_strip", "done", "failure")
 
     def __init__(self, id: str, *, strip_usage: bool) -> None:
         self.done = False
         self.failure: Failure | None = None
         self._events = EventReader()
+        self._group = _Group()
         self._id = IdSwap(id)
         self._strip = strip_usage
         self._named = False
@@ -57,10 +58,7 @@ class ChunkStream:
 
     def _read(self, events: list[bytes]) -> list[Delta]:
         deltas: list[Delta] = []
-        group = _Group(deltas)
         for event in events:
-            if self.done or self.failure is not None:
-                break
             payload = event[5:]
             if event[:5] != b"data:" or b"\n" in event:
                 name, data = fields(event)
@@ -82,43 +80,55 @@ class ChunkStream:
             if chunk.error and bytes(chunk.error) != b"null":
                 self.failure = read_failure(payload)
                 break
-            self._chunk(chunk, event, group)
-        group.flush()
+            self._chunk(chunk, event, deltas)
+        if self._group.wires:
+            self._group.flush(deltas)
         return deltas
 
-    def _chunk(self, chunk: Body, event: bytes, group: "_Group") -> None:
-        choices = chunk.choices or ()
+    def _chunk(self, chunk: Body, event: bytes, deltas: list[Delta]) -> None:
         wire = self._id.put(chunk.id, event)
-        if self._strip and b'"usage"' in wire:
-            wire = b"" if chunk.usage is not None and not choices else _without_null_usage(wire)
+        choices = chunk.choices
+        if self._strip and chunk.usage is None:
+            wire = _without_null_usage(wire)
+        if not choices or len(choices) > 1 or choices[0].finish_reason or chunk.usage:
+            self._apart(chunk, wire, deltas)
+            return
+        choice = choices[0]
+        group = self._group
+        index = choice.index or 0
+        if index != group.index:
+            group.flush(deltas)
+            group.index = index
+            self._highest = max(self._highest, index)
+        if chunk.model and not self._named:
+            group.model = chunk.model
+            self._named = True
+        group.wires.append(wire)
+        said = choice.delta
+        if said is not None:
+            text = said.content
+            if type(text) is not str:
+                text = text_of(said)
+            if text:
+                group.texts.append(text)
+            if said.tool_calls:
+                group.calls += calls_of(said.tool_calls)
+
+    def _apart(self, chunk: Body, wire: bytes, deltas: list[Delta]) -> None:
+        """A chunk that shares no Delta: with an end, with usage, with several choices or none."""
+        self._group.flush(deltas)
+        usage = usage_of(chunk.usage)
+        wire = b"" if self._strip and usage is not None and not chunk.choices else wire + b"\n\n"
         model = ""
         if chunk.model and not self._named:
             model = chunk.model
             self._named = True
-        if len(choices) == 1 and not choices[0].finish_reason:
-            choice = choices[0]
-            index = choice.index or 0
-            self._highest = max(self._highest, index)
-            said = choice.delta
-            if said is None:
-                group.add(index, "", wire, model)
-            else:
-                content = said.content
-                group.add(index, content if type(content) is str else text_of(said), wire, model)
-                if said.tool_calls:
-                    group.calls += calls_of(said.tool_calls)
-            if chunk.usage is not None:
-                group.usage = usage_of(chunk.usage)
-            return
-        group.flush()
-        wire = wire and wire + b"\n\n"
-        usage = usage_of(chunk.usage)
-        for choice in choices:
+        for choice in chunk.choices or ():
             said = choice.delta or NOTHING
             index = choice.index or 0
             self._highest = max(self._highest, index)
             self._finished += bool(choice.finish_reason)
-            group.deltas.append(
+            deltas.append(
                 Delta(
                     text=text_of(said),
                     index=index,
@@ -130,54 +140,46 @@ class ChunkStream:
                 )
             )
             wire, usage, model = b"", None, ""
-        if not choices and (wire or usage is not None):
-            group.deltas.append(Delta(usage=usage, wire=wire, model=model))
+        if not chunk.choices:
+            deltas.append(Delta(usage=usage, wire=wire, model=model))
 
 
 class _Group:
     """Events of one choice that came together."""
 
-    __slots__ = ("_index", "_model", "_texts", "_wires", "calls", "deltas", "usage")
+    __slots__ = ("calls", "index", "model", "texts", "wires")
 
-    def __init__(self, deltas: list[Delta]) -> None:
-        self.deltas = deltas
-        self.usage: Usage | None = None
+    def __init__(self) -> None:
+        self.index = 0
+        self.model = ""
+        self.texts: list[str] = []
+        self.wires: list[bytes] = []
         self.calls: tuple[ToolCall, ...] = ()
-        self._index = 0
-        self._model = ""
-        self._texts: list[str] = []
-        self._wires: list[bytes] = []
 
-    def add(self, index: int, text: str, wire: bytes, model: str) -> None:
-        if self._wires and index != self._index:
-            self.flush()
-        if not self._wires:
-            self._index = index
-        self._model = self._model or model
-        self._texts.append(text)
-        self._wires.append(wire)
-
-    def flush(self) -> None:
-        if not self._wires:
+    def flush(self, deltas: list[Delta]) -> None:
+        """Make them one Delta."""
+        wires = self.wires
+        if not wires:
             return
-        self._wires.append(b"")
-        self.deltas.append(
+        texts = self.texts
+        deltas.append(
             Delta(
-                text="".join(self._texts),
-                index=self._index,
+                text=texts[0] if len(texts) == 1 else "".join(texts),
+                index=self.index,
                 tool_calls=self.calls,
-                usage=self.usage,
-                wire=b"\n\n".join(self._wires),
-                model=self._model,
+                wire=wires[0] + b"\n\n" if len(wires) == 1 else b"\n\n".join(wires) + b"\n\n",
+                model=self.model,
             )
         )
-        self._texts.clear()
-        self._wires.clear()
-        self.calls, self.usage, self._model = (), None, ""
+        wires.clear()
+        texts.clear()
+        self.calls = ()
+        self.model = ""
 
 
 def _without_null_usage(wire: bytes) -> bytes:
     for null in (b',"usage":null', b', "usage": null', b',"usage": null'):
-        if null in wire:
-            return wire.replace(null, b"", 1)
+        changed = wire.replace(null, b"", 1)
+        if changed is not wire:
+            return changed
     return wire

@@ -5,7 +5,7 @@ and the client did not. So unknown fields, logprobs, reasoning and whatever a ve
 """
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rungwise_server.types import Delta, ToolCall, Usage
 
@@ -65,7 +65,7 @@ class Body(Struct, gc=False):
     id: str | None = None
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: _Usage | UnsetType | None = UNSET
     error: Raw = Raw()
 
 
@@ -165,8 +165,10 @@ class IdSwap:
         """
         if theirs != self._theirs:
             self._learn(theirs, wire)
-        if self._needle and self._needle in wire:
-            return wire.replace(self._needle, self._ours, 1)
+        if self._needle:
+            changed = wire.replace(self._needle, self._ours, 1)
+            if changed is not wire:
+                return changed
         start = wire.index(b"{")
         members = msgspec.json.decode(wire[start:], type=dict[str, Raw])
         return wire[:start] + msgspec.json.encode({**members, "id": Raw(self._raw)})
@@ -201,9 +203,9 @@ def calls_of(calls: list[_Call] | None) -> tuple[ToolCall, ...]:
     )
 
 
-def usage_of(usage: _Usage | None) -> Usage | None:
+def usage_of(usage: _Usage | UnsetType | None) -> Usage | None:
     """Usage in our words."""
-    if usage is None:
+    if not usage:
         return None
     cached = usage.prompt_tokens_details
     return Usage(
