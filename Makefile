@@ -23,16 +23,17 @@ help: ## list what can be made
 
 setup: .venv/.ready ## make the environment with everything that tests need, and nothing else
 
+# Ingest ends with 1 where some file could not be read: it was named, and the rest is served.
 serve: .venv/.serves ## ingest the examples and serve them; DOCS=FOLDER serves that folder instead; PORT= HOST=
 ifeq ($(strip $(DOCS)),)
-	@$(BIN)/rungwise ingest --config "$$CONFIG"
+	@$(BIN)/rungwise ingest --config "$$CONFIG" || [ $$? -eq 1 ]
 	@exec $(BIN)/rungwise serve --config "$$CONFIG" --host "$$HOST" --port "$$PORT"
 else
 	@test -e "$$DOCS" || { echo "DOCS=$$DOCS: there is no such folder" >&2; exit 2; }
 	@RUNGWISE_HOME=.rungwise/docs/$$(realpath -- "$$DOCS" | cksum | cut -d ' ' -f 1); export RUNGWISE_HOME; \
 	echo "Readers of what does not name its own in $$DOCS: $$READERS (READERS=GROUP changes it)."; \
 	echo "Its index is in $$RUNGWISE_HOME; other commands find it by RUNGWISE_HOME=$$RUNGWISE_HOME."; \
-	$(BIN)/rungwise ingest --path "$$DOCS" --collection default --readers "$$READERS" && \
+	$(BIN)/rungwise ingest --path "$$DOCS" --collection default --readers "$$READERS" || [ $$? -eq 1 ] || exit; \
 	exec $(BIN)/rungwise serve --host "$$HOST" --port "$$PORT"
 endif
 

@@ -12,7 +12,7 @@ from rungwise_server.errors import SetupError
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="The file to write.", metavar="[FILE]")] = Path("rungwise.yaml"),
+    path: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE")] = Path("rungwise.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -28,7 +28,7 @@ class Query(NamedTuple):
 
 def search(
     collection: Annotated[str, typer.Argument(help="The collection to search.", metavar="COLLECTION")],
-    query: Annotated[str, typer.Argument(help="What to search for.", metavar="[QUERY]")] = "",
+    query: Annotated[str, typer.Argument(help="What to search for.", metavar="QUERY")] = "",
     queries: Annotated[
         Path | None, typer.Option(help='Search for each line {"id", "text"} of this .jsonl(.gz).', metavar="F.jsonl")
     ] = None,
