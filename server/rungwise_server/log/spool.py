@@ -22,7 +22,7 @@ logger = logging.getLogger("rungwise.log")
 
 
 class Spool:
-    """A queue of rows on disk. One thread calls `put`, another `take`, `done` and `sync`.
+    """A queue of rows on disk. One thread calls `put`, another `take`, then `done` or `keep`, and `sync`.
 
     Where the disk refuses, rows wait in memory, up to `memory_bytes`. The folder is made when first needed: a machine
     with a read-only disk and a database that answers has a log all the same.
@@ -91,6 +91,11 @@ class Spool:
                 self._held_bytes -= _size(self._held.popleft())
             self._lent = 0
 
+    def keep(self) -> None:
+        """What `take` returned stays here."""
+        with self._lock:
+            self._lent = 0
+
     def sync(self) -> None:
         """What was put without `sync` outlives a power cut now, where the disk lets it."""
         for path in self._segments.paths:
@@ -99,6 +104,8 @@ class Spool:
 
     def close(self) -> int:
         """Leave what is here to the next start; an empty folder goes. Returns how many rows no disk took."""
+        if self._held:
+            self.put([], sync=True)
         self._seal()
         if self._own is not None:
             self._own.close(empty=not self._segments.waiting)

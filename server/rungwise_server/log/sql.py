@@ -204,6 +204,7 @@ class SqlLog:
                     adopted = True
                 moved = self._move_batch()
             except Exception as error:
+                self._spool.keep()
                 self._refused(error)
                 if last:
                     break
@@ -277,6 +278,6 @@ class SqlLog:
 
     def _recovered(self) -> None:
         if self._reason:
-            logger.warning("the database answers again; %d records are on their way", self._spool.waiting)
+            logger.warning("the log's database answers again")
             with self._moved:
                 self._reason = ""
