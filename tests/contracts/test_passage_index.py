@@ -1,6 +1,9 @@
 """Every `PassageIndex` of the house does what the protocol says."""
 
+import os
+import shutil
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,13 +11,17 @@ import pytest
 
 from rungwise_server.protocols import PassageIndex
 from rungwise_server.retrieval.edge import EdgeIndex
+from rungwise_server.retrieval.qdrant import QdrantIndex
+from rungwise_server.retrieval.shared import IndexHost, RemoteIndex, open_embedded
 from rungwise_server.testing.retrieval_index import MemoryIndex, PassageIndexContract
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder in memory where there is one: making a collection syncs often, and disks of CI are slow at that."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as path:
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30
+    with tempfile.TemporaryDirectory(dir=memory if roomy else None) as path:
         yield Path(path)
 
 
@@ -27,6 +34,65 @@ class TestMemory(PassageIndexContract):
 class TestEdge(PassageIndexContract):
     @pytest.fixture
     async def index(self, folder: Path) -> AsyncIterator[PassageIndex]:
-        index = EdgeIndex(folder / "index", reserve=0)
+        index = EdgeIndex(folder / "index")
         yield index
         await index.close()
+
+
+class TestRemote(PassageIndexContract):
+    """An index in another's hands."""
+
+    @pytest.fixture
+    async def index(self, folder: Path) -> AsyncIterator[PassageIndex]:
+        owned = EdgeIndex(folder / "index")
+        host = IndexHost(owned, folder / "index.sock")
+        await host.start()
+        index = RemoteIndex(folder / "index.sock")
+        yield index
+        await index.close()
+        await host.close()
+        await owned.close()
+
+
+class TestShared(PassageIndexContract):
+    """The second of two that share one."""
+
+    @pytest.fixture
+    async def index(self, folder: Path) -> AsyncIterator[PassageIndex]:
+        first = await open_embedded(folder / "index", folder / "index.sock", "first")
+        second = await open_embedded(folder / "index", folder / "index.sock", "second")
+        yield second
+        await second.close()
+        await first.close()
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+class TestQdrantLocal(PassageIndexContract):
+    """Our half of the Qdrant door, on qdrant-client's own imitation of the server."""
+
+    @pytest.fixture
+    async def index(self) -> AsyncIterator[PassageIndex]:
+        from qdrant_client import AsyncQdrantClient
+
+        index = QdrantIndex(client=AsyncQdrantClient(":memory:"))
+        yield index
+        await index.close()
+
+
+@pytest.mark.skipif(
+    "RUNGWISE_TEST_QDRANT_URL" not in os.environ, reason="RUNGWISE_TEST_QDRANT_URL names no Qdrant server"
+)
+class TestQdrantServer(PassageIndexContract):
+    @pytest.fixture
+    async def index(self) -> AsyncIterator[PassageIndex]:
+        from qdrant_client import AsyncQdrantClient
+
+        url, prefix = os.environ["RUNGWISE_TEST_QDRANT_URL"], f"test{uuid.uuid4().hex[:8]}_"
+        index = QdrantIndex(url, prefix=prefix)
+        yield index
+        await index.close()
+        client = AsyncQdrantClient(url)
+        for made in (await client.get_collections()).collections:
+            if made.name.startswith(prefix):
+                await client.delete_collection(made.name)
+        await client.close()
