@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from rungwise_server import bootstrap
 from rungwise_server.config import CandidateSettings, Secret, Settings, SourceSettings
-from rungwise_server.errors import RungwiseError
+from rungwise_server.errors import RungwiseError, Unavailable
 from rungwise_server.keys import KeyStore
+from rungwise_server.retrieval.remote import RemoteIndex
 from rungwise_server.serve import is_loopback
 
 TIMEOUT = 5.0
@@ -94,9 +95,10 @@ async def _embedder(settings: Settings, environ: Mapping[str, str]) -> list[Chec
 
 
 async def _index(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
+    told = settings.index.url or await _holder(settings.home)
     index = await bootstrap.open_index(settings, environ, role="rungwise doctor")
     try:
-        found = [Check("index", "ok", settings.index.url or f"{settings.home / 'index'} is open")]
+        found = [Check("index", "ok", told)]
         for name in settings.collections:
             count = await index.count(name) if await index.describe(name) else 0
             if count:
@@ -111,6 +113,18 @@ async def _index(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
         return found
     finally:
         await index.close()
+
+
+async def _holder(home: Path) -> str:
+    """Where the embedded index is, and which process has it open."""
+    remote = RemoteIndex(home / "index.sock")
+    try:
+        owner = await remote.connect()
+    except Unavailable:
+        return f"{home / 'index'} opens; no other process has it"
+    finally:
+        await remote.close()
+    return f"{home / 'index'} is open in process {owner.pid} ({owner.role}), which shares it"
 
 
 async def _keys(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
