@@ -184,6 +184,14 @@ class Connection(asyncio.Protocol):
         else:
             self._arm(self.loop.time() + _DRAIN_SECONDS)
 
+    def close(self) -> None:
+        """Close at once; who waits for the response is told."""
+        response = self._response
+        if response is not None:
+            response.end(UpstreamError(f"the connection to {self.name} was closed by this server"))
+            response.wake()
+        self.drop()
+
     def drop(self) -> None:
         """Close at once, without a word."""
         self._response = None

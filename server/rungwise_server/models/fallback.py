@@ -76,4 +76,5 @@ def _summed(tried: list[tuple[str, UpstreamError]], first: str) -> UpstreamError
     error = errors.pop(first)
     for name, other in errors.items():
         error.message += f"; {name}, asked instead: {other.message}"
+    error.args = (error.message,)
     return error

@@ -76,7 +76,7 @@ class HttpClient:
         """Drop all connections, those in use too."""
         for pool in self._pools.values():
             for connection in list(pool.open):
-                connection.drop()
+                connection.close()
         await asyncio.sleep(0)
 
 

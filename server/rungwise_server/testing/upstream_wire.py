@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -69,7 +70,7 @@ def pieces_of(text: str, count: int) -> list[str]:
     if count:
         size = max(1, -(-len(text) // count))
         return [text[i : i + size] for i in range(0, len(text), size)]
-    return text.replace(" ", " \0").split("\0") if text else []
+    return re.findall("[^ ]* |[^ ]+", text)
 
 
 def error_body(message: str, kind: str, param: str | None, code: str | None) -> bytes:
