@@ -77,7 +77,7 @@ class Records:
 
     def _open(self) -> BinaryIO:
         try:
-            return open_plain(self._path.resolve(strict=True))
+            return open_plain(self._path.resolve(strict=True), 2**20)
         except OSError as error:
             raise SourceError(f"source {self.name}: {self._path} cannot be read: {why(error)}") from None
 
@@ -148,6 +148,8 @@ class _Record(_Named):
     title: str | None = None
     url: str | None = None
     readers: object = None
+    reader: object = None
+    Readers: object = None
 
 
 _NAMED = msgspec.json.Decoder(_Named)
@@ -161,6 +163,8 @@ def _document(line: bytes, prefix: str, readers: frozenset[str] | None) -> Docum
         raise ValueError(f"the id must have 1 to {_ID_LIMIT} characters")
     if not record.text.strip():
         raise ValueError("the text is empty")
+    if record.reader is not None or record.Readers is not None:
+        raise ValueError("who may read it must be called readers")
     own = readers if record.readers is None else readers_of(record.readers)
     version = hashlib.blake2b(line, digest_size=12).hexdigest()
     return Document(prefix + id, version, record.title or "", record.url or "", readers=own, text=record.text)

@@ -102,6 +102,7 @@ class _Page:
         self._silent: _Element | None = None
         self._gap = 0
         self._space = False
+        self._bullet = False
         self._pre = 0
         self._table = 0
         self._row: list[list[str]] = []
@@ -130,7 +131,7 @@ class _Page:
         if level := _HEADINGS.get(tag):
             self._heading(level, element)
         elif tag == "li":
-            self.text("- ")
+            self._bullet = True
         elif tag == "img":
             self.text(f" {element.get('alt', '')} ")
         self._pre += tag == "pre"
@@ -142,6 +143,7 @@ class _Page:
             return
         tag = str(element.tag)
         self._pre -= tag == "pre"
+        self._bullet &= tag != "li"
         if tag == "table" and element not in self._layout:
             self._table -= 1
             self._break(2)
@@ -182,8 +184,10 @@ class _Page:
         self.writer.heading(level, heading)
 
     def _break(self, lines: int) -> None:
-        self._gap = max(self._gap, lines)
-        self._space = False
+        # A block that begins its list item stands beside the dash, not below it.
+        if not self._bullet:
+            self._gap = max(self._gap, lines)
+            self._space = False
 
     def _write(self, text: str) -> None:
         self._separate()
@@ -192,4 +196,6 @@ class _Page:
     def _separate(self) -> None:
         if self.writer.length and (self._gap or self._space):
             self.writer.write("\n" * self._gap or " ")
-        self._gap, self._space = 0, False
+        if self._bullet:
+            self.writer.write("- ")
+        self._gap, self._space, self._bullet = 0, False, False

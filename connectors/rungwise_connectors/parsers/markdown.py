@@ -9,7 +9,7 @@ from rungwise_connectors.types import Parsed
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _ATX = re.compile(r" {0,3}(#{1,6})(?=\s|$)")
 _CLOSING = re.compile(r"(?:^|(?<=\s))#+$")
-_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*\n?$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _NO_PARAGRAPH = re.compile(r" {0,3}(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]|\|)|    |\t")
 _LINK = re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|\[[^\[\]]*\])")
@@ -27,10 +27,10 @@ def parse_markdown(text: str, limits: Limits) -> Parsed:
     writer = Writer(limits)
     title = first = ""
     fence, comment = "", False
-    line, before = "", ""
+    line, paragraph = "", False
     for following in [*_LINE.findall(text), ""]:
         # One line behind, because a heading of the other kind is known by the line below it.
-        level, heading = 0, ""
+        level, heading, fenced = 0, "", bool(fence)
         if comment:
             comment = "-->" not in line
         elif fence:
@@ -42,19 +42,29 @@ def parse_markdown(text: str, limits: Limits) -> Parsed:
             level, heading = len(atx[1]), _readable(_CLOSING.sub("", line[atx.end() :].strip()[:_HEADING_LIMIT]))
         elif line.lstrip().startswith("<!--") and "-->" not in line:
             comment = True
-        elif _is_paragraph(line) and not before.strip() and (under := _SETEXT.match(following.rstrip("\n"))):
+        elif (
+            not paragraph
+            and len(line) <= _SETEXT_LIMIT
+            and _is_paragraph(line)
+            and (under := _SETEXT.match(following.rstrip("\n")))
+        ):
             level, heading = (1 if under[1][0] == "=" else 2), _readable(line)
         if level:
             writer.heading(level, heading)
             first = first or heading
             title = title or (heading if level == 1 else "")
         writer.write(line)
-        before, line = line, following
+        paragraph = not (level or fenced or fence or comment) and _is_paragraph(line)
+        line = following
     return writer.parsed(title or first)
 
 
 def _is_paragraph(line: str) -> bool:
-    return bool(line.strip()) and len(line) <= _SETEXT_LIMIT and not _NO_PARAGRAPH.match(line)
+    return bool(line.strip()) and not _NO_PARAGRAPH.match(line)
+
+
+def _is_short_paragraph(line: str) -> bool:
+    return len(line) <= _SETEXT_LIMIT and _is_paragraph(line)
 
 
 def _readable(heading: str) -> str:

@@ -4,11 +4,12 @@ import re
 from typing import TYPE_CHECKING
 
 from rungwise_connectors.parsers.limits import Limits
+from rungwise_connectors.parsers.pdf_lines import Line, joined
 from rungwise_connectors.parsers.writer import Writer
 from rungwise_connectors.types import Parsed, ParseError
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfDocument
+    from pypdfium2 import PdfDocument, PdfTextPage
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\ufffe\uffff]")
 """Control characters; and the two marks that PDFium leaves where a word was hyphenated, so that it is whole again."""
@@ -57,11 +58,36 @@ def _page_text(document: "PdfDocument", number: int) -> str:
     except pdfium.PdfiumError:
         raise ParseError(f"page {number + 1} cannot be read (broken)") from None
     try:
-        lines = _NO_TEXT.sub("", str(text.get_text_range())).splitlines()
+        lines = joined(_lines(text))
     finally:
         text.close()
         page.close()
-    return "\n".join(line.rstrip() for line in lines).strip()
+    return "\n".join(lines).strip()
+
+
+def _lines(page: "PdfTextPage") -> list[Line]:
+    """The lines of a page in PDFium's order: what is drawn together stays together, side by side on one line."""
+    lines: list[Line] = []
+    start = 0
+    for raw in str(page.get_text_range()).split("\r\n"):
+        end = start + len(raw.encode("utf-16-le", "surrogatepass")) // 2
+        if text := _NO_TEXT.sub("", raw).strip():
+            lines.append(Line(text, *_place(page, start, end - 1)))
+        start = end + 2
+    return lines
+
+
+def _place(page: "PdfTextPage", first: int, last: int) -> tuple[float, float, float]:
+    """Baseline, left and right of the characters at these places in the text (counted in UTF-16)."""
+    from ctypes import c_double
+
+    import pypdfium2.raw as pdfium_c
+
+    left, right, y, unused = c_double(), c_double(), c_double(), c_double()
+    index = pdfium_c.FPDFText_GetCharIndexFromTextIndex
+    pdfium_c.FPDFText_GetCharOrigin(page, index(page, first), left, y)
+    pdfium_c.FPDFText_GetCharBox(page, index(page, last), unused, right, unused, unused)
+    return y.value, left.value, right.value
 
 
 def _title(document: "PdfDocument") -> str:

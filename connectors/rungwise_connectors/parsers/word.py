@@ -21,7 +21,7 @@ _WRAPPERS = frozenset(f"{_W}{name}" for name in ("sdt", "sdtContent", "customXml
 _LEFT_OUT = frozenset((_FALLBACK, *(f"{_W}{name}" for name in ("pPr", "rPr", "del", "moveFrom"))))
 _MARKS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 _HEADING = re.compile(r"heading (\d)$", re.IGNORECASE)
-_TITLE = 0
+_TITLE, _ITEM = 0, -1
 _SMALL = 20 * 2**20
 _OLE = b"\xd0\xcf\x11\xe0"
 
@@ -76,7 +76,7 @@ def _check(data: bytes, limits: Limits) -> None:
 
 
 def _levels(document: "Document") -> dict[str, int]:
-    """The heading level of each style that is one, by style id; 0 is the title."""
+    """The heading level of each style that is one, by style id; 0 is the title, -1 a list's item."""
     levels: dict[str, int] = {}
     bases: dict[str, str] = {}
     for style in document.styles.element.iter(f"{_W}style"):
@@ -90,6 +90,8 @@ def _levels(document: "Document") -> dict[str, int]:
             levels[id] = int(found[1])
         elif label.lower() == "title":
             levels[id] = _TITLE
+        elif label.lower().startswith(("list bullet", "list number")):
+            levels[id] = _ITEM
     for id in list(bases):
         seen, base = {id}, id
         while base not in levels and base in bases and bases[base] not in seen:
@@ -125,13 +127,14 @@ class _Story:
         level = self._levels.get(style.get(f"{_W}val", "")) if style is not None else None
         if not text.strip():
             return
+        if level is None and paragraph.find(f"{_W}pPr/{_W}numPr") is not None:
+            level = _ITEM
         if level == _TITLE:
             self.title = self.title or text
-        elif level is not None:
+        elif level is not None and level > 0:
             self.first_heading = self.first_heading or text
             self.writer.heading(level, text)
-        listed = level is None and paragraph.find(f"{_W}pPr/{_W}numPr") is not None
-        self.writer.write(f"- {text}\n" if listed else f"{text}\n\n")
+        self.writer.write(f"- {text}\n" if level == _ITEM else f"{text}\n\n")
 
     def _table(self, table: "_Element") -> None:
         for row in _inner(table, f"{_W}tr"):
