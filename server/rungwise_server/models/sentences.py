@@ -18,6 +18,7 @@ UNSPACED = (
 
 _LONGEST = 500  # characters of a unit; what is longer is cut at a clause, or at a space
 _ONE_UNIT = 240  # a bullet of several sentences stays whole up to here
+_NAME = 60  # a record's first value names it if it is no longer than this
 _WRAPPED = 56  # columns: text that is nowhere wider was not wrapped
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -27,7 +28,9 @@ _UNDERLINE = re.compile(r"(?:[=*_~-]\s?){3,}$")
 _BULLET = re.compile(r"(?:[-*+•‣▪◦–]\s+|・\s*|\(?\d{1,2}[.)]\s+|\(?[a-z]\)\s+)(?=\S)")
 _ROW = re.compile(r"\|.*\|$")
 _RULE_ROW = re.compile(r"\|[\s:|-]+\|$")
-_LABEL = re.compile(r"[^\s:：.!?。][^:：.!?。]{0,60}(?::\s|：)\S")
+_BARRED = re.compile(r"[^|]{1,200}(?:\s\|\s[^|]{1,200})+$")
+_LABEL = re.compile(r"([^\s:：.!?。](?:[^:：.!?。]|\.(?=\S)){0,80})(?::\s|：)(?=\S)")
+_ELEMENT = re.compile(r"[^\[\]]*\[\d+\]")
 _MARKS = re.compile(r"\*\*|__|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|`")
 _END = re.compile(r"[。！？｡]+[」』）\"”]*|[.!?…؟।]+[\"'”’»)\]]*(?=\s)")
 _STOP = tuple(".!?…。！？:：;；")
@@ -65,7 +68,7 @@ class Unit(Struct, frozen=True):
 class _Block(Struct):
     """Lines that belong together."""
 
-    kind: Literal["prose", "item"]
+    kind: Literal["prose", "item", "record"]
     start: int
     lines: list[str]
 
@@ -73,7 +76,7 @@ class _Block(Struct):
 def units(text: str) -> list[Unit]:
     """The units of a passage's text, in order."""
     reader = _Reader(text)
-    return [unit for unit in reader.read() if any(c.isalnum() for c in unit.text)]
+    return [unit for unit in reader.read() if any(c.isalpha() for c in unit.text)]
 
 
 class _Reader:
@@ -90,41 +93,45 @@ class _Reader:
 
     def read(self) -> Iterator[Unit]:
         offset = 0
+        blank = True
         for number, raw in enumerate(self._lines):
             line = raw.strip()
             start = offset + len(raw) - len(raw.lstrip())
             offset += len(raw) + 1
-            following = next((after.strip() for after in self._lines[number + 1 :] if after.strip()), "")
             if not line or _UNDERLINE.match(line) or _FOOTER.match(line):
                 yield from self._close()
                 self._header = []
-            elif heading := _heading(line, following):
+                blank = True
+            elif heading := _heading(line, self._lines[number + 1 :], blank):
                 yield from self._close()
                 self._heading, self._lead, self._header = heading, "", []
-            elif _ROW.match(line):
+            elif _ROW.match(line) or (_BARRED.match(line) and (self._header or _barred(self._lines[number + 1 :]))):
                 yield from self._close()
                 yield from self._row(line, start)
+            elif self._goes_on(raw, line):
+                blank = False
+                self._block.lines.append(line) if self._block else None
             else:
-                bullet = _BULLET.match(line)
-                block = self._block
-                if block and not bullet and self._runs_on(block, raw, line):
-                    block.lines.append(line)
-                    continue
+                blank = False
                 yield from self._close()
-                if bullet:
+                if bullet := _BULLET.match(line):
                     self._block = _Block("item", start + bullet.end(), [line[bullet.end() :]])
                 else:
-                    self._block = _Block("item" if _LABEL.match(line) else "prose", start, [line])
+                    self._block = _Block("record" if _LABEL.match(line) else "prose", start, [line])
         yield from self._close()
 
-    def _runs_on(self, block: _Block, raw: str, line: str) -> bool:
-        """Whether `line` goes on where the block's last line was wrapped: its first word had no room there."""
+    def _goes_on(self, raw: str, line: str) -> bool:
+        """Whether `line` belongs to the block before it: wrapped there, or the next value of the same record."""
+        block = self._block
+        if block is None or _BULLET.match(line):
+            return False
         before = block.lines[-1]
-        if block.kind == "item" and raw[0].isspace():
+        if label := _LABEL.match(line):
+            if block.kind == "record":
+                return _element(block.lines[0]) == _element(line) and label[1] not in map(_label, block.lines)
+        elif (block.kind == "item" and raw[0].isspace()) or (line[0].islower() and not before.endswith(_STOP)):
             return True
-        if line[0].islower() and not before.endswith(_STOP):
-            return True
-        if self._columns < _WRAPPED or (block.kind == "item" and before.endswith(_STOP)):
+        if self._columns < _WRAPPED or (block.kind != "prose" and before.endswith(_STOP)):
             return False
         first = 2 if _WIDE.match(line) else len(line.split(maxsplit=1)[0])
         return _width(before) + first >= 0.9 * self._columns
@@ -132,6 +139,9 @@ class _Reader:
     def _close(self) -> Iterator[Unit]:
         block, self._block = self._block, None
         if block is None:
+            return
+        if block.kind == "record":
+            yield from self._record(block)
             return
         item = block.kind == "item"
         text = _plain(_SEAM.sub("", "\n".join(block.lines)))
@@ -145,6 +155,33 @@ class _Reader:
             position += len(sentence)
         if not item:
             self._lead = text if text.endswith((":", "：")) and len(text) <= _ONE_UNIT else ""
+
+    def _record(self, block: _Block) -> Iterator[Unit]:
+        """A small record whole; of a large one each value, with the record's first, which mostly names it."""
+        values: list[str] = []
+        for line in block.lines:
+            if values and not _LABEL.match(line):
+                values[-1] += f" {line}"
+            else:
+                values.append(line)
+        element = _element(values[0])
+        values = [_plain(_SEAM.sub("", value)).removeprefix(element).removeprefix(".") for value in values]
+        whole = "; ".join(values)
+        if len(whole) <= _ONE_UNIT:
+            yield Unit(whole, block.start, self._context(), own_line=True)
+            return
+        position = block.start
+        if len(values) == 1:
+            context = "\n".join(part for part in (self._context(), _label(whole)) if part)
+            for sentence in _sentences(whole):
+                yield Unit(sentence, position, context, own_line=position == block.start)
+                position += len(sentence)
+            return
+        for number, value in enumerate(values):
+            named = f"{values[0]}; {value}" if number and len(values[0]) <= _NAME else value
+            for part in _sentences(named) if len(named) > _LONGEST else (named,):
+                yield Unit(part, position, self._context(), own_line=True)
+            position += len(value) + 1
 
     def _row(self, line: str, start: int) -> Iterator[Unit]:
         if _RULE_ROW.match(line):
@@ -163,15 +200,36 @@ class _Reader:
         return "\n".join(part for part in (self._heading, self._lead) if part)
 
 
-def _heading(line: str, following: str) -> str:
-    """The heading that `line` is, or nothing; `following` is the next line that is not blank."""
+def _heading(line: str, after: list[str], alone: bool) -> str:
+    """The heading that `line` is, or nothing. `alone`: nothing stands right above it."""
     if match := _HEADING.match(line):
         return _plain(match[1])
+    following = next((text.strip() for text in after if text.strip()), "")
     if len(line) > 60 or line.endswith(_STOP[:8]) or not following:
         return ""
+    if _BULLET.match(line) and _BULLET.match(following):
+        return ""
+    if _LABEL.match(line) and not line.isupper():
+        return ""
     shouted = line.isupper() and len(line) > 3 and not following.isupper()
-    numbered = _NUMBERED.match(line) and not _BULLET.match(following)
-    return line if shouted or numbered else ""
+    numbered = _NUMBERED.match(line)
+    apart = alone and not after[0].strip() and not line[0].islower() and not _BULLET.match(line)
+    return line if shouted or numbered or apart else ""
+
+
+def _barred(after: list[str]) -> bool:
+    return bool(after) and _BARRED.match(after[0].strip()) is not None
+
+
+def _label(line: str) -> str:
+    match = _LABEL.match(line)
+    return match[1] if match else ""
+
+
+def _element(line: str) -> str:
+    """Of `stores[0].name: …`, the `stores[0]`: what parsed JSON says of the record that a value belongs to."""
+    match = _ELEMENT.match(_label(line))
+    return match[0] if match else ""
 
 
 def _sentences(text: str) -> Iterator[str]:
