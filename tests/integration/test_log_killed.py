@@ -56,18 +56,10 @@ async def _logged(url: str, spool: Path) -> list[str]:
     """The ids in the log after the next start, which drains what the killed process left in the spool."""
     database = open_database(url)
     log = SqlLog(database, spool)
-    await _drained(log)
     ids = [record.id for record in await everything(log)]
     await log.close()
     database.close()
     return ids
-
-
-async def _drained(log: SqlLog) -> None:
-    async with asyncio.timeout(30):
-        await asyncio.sleep(0.05)
-        while log.state().waiting or log.state().status != "ok":
-            await asyncio.sleep(0.02)
 
 
 def _check(finished: list[tuple[str, float]], ids: list[str]) -> float:

@@ -62,6 +62,7 @@ class SqlLog:
         self._queue: deque[LogRecord] = deque()
         self._spool = Spool(spool_folder)
         self._leftovers: list[Leftover] = []
+        self._adopted = False
         self._appended = 0
         self._dropped = 0
         self._reason = ""
@@ -92,7 +93,9 @@ class SqlLog:
             self._wake.set()
 
     async def read(self, query: LogQuery) -> AsyncIterator[LogRecord]:
-        """Records by position; see InferenceLog. What was appended here before the call is among them."""
+        """Records by position; see InferenceLog. What was appended here before the call is among them, and what a
+        killed process left behind before this one started.
+        """
         await asyncio.to_thread(self._flush)
         after, left = query.after, query.limit
         while True:
@@ -129,13 +132,18 @@ class SqlLog:
         self._mover.join(timeout=_PATIENCE)
 
     def _flush(self) -> None:
-        """Wait until what was appended before is in the database, unless that refuses."""
+        """Wait until what was appended before, here or by a process that is gone, is in the database, unless that
+        refuses.
+        """
         with self._moved:
             target = self._appended
             if self._settled < target:
                 self._hurry.set()
                 self._wake.set()
-                self._moved.wait_for(lambda: self._settled >= target or bool(self._reason), timeout=_PATIENCE)
+            self._moved.wait_for(
+                lambda: (self._settled >= target and self._adopted and not self._leftovers) or bool(self._reason),
+                timeout=_PATIENCE,
+            )
 
     def _page(self, query: LogQuery, after: int, limit: int) -> list[tuple[int, LogRecord | None]]:
         statement = rowing.select(query, after, limit, self._database.dialect)
@@ -194,14 +202,12 @@ class SqlLog:
 
     def _move(self) -> None:
         wait = _FIRST_WAIT
-        adopted = False
         while True:
             last = self._journalled
             self._work.clear()
             try:
-                if not adopted:
-                    self._leftovers = leftovers(self._folder)
-                    adopted = True
+                if not self._adopted:
+                    self._adopt()
                 moved = self._move_batch()
             except Exception as error:
                 self._spool.keep()
@@ -232,16 +238,32 @@ class SqlLog:
             self._store(own)
             self._spool.done()
             self._settle(len(own))
+        return self._move_leftover() or bool(own)
+
+    def _move_leftover(self) -> bool:
         if not self._leftovers:
-            return bool(own)
+            return False
         left = self._leftovers[0]
-        theirs = left.take(self._batch)
-        if theirs:
-            self._store(theirs)
+        try:
+            rows = left.take(self._batch)
+        except OSError as error:
+            logger.error("what another process left in %s cannot be read (%s): it stays there", self._folder, error)
+            rows = []
+        if rows:
+            self._store(rows)
             left.done()
         else:
             self._leftovers.pop(0).close()
+            self._settle(0)
         return True
+
+    def _adopt(self) -> None:
+        try:
+            self._leftovers = leftovers(self._folder)
+        except OSError as error:
+            logger.error("what other processes may have left in %s cannot be read (%s)", self._folder, error)
+        self._adopted = True
+        self._settle(0)
 
     def _store(self, rows: Sequence[Row]) -> None:
         try:
