@@ -25,14 +25,14 @@ _SHOWN = 50
 def ingest(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Sources of the configuration; all where none is named.", metavar="[SOURCE]..."),
+        typer.Argument(help="Sources of the configuration; all where none is named.", metavar="SOURCE"),
     ] = None,
     path: Annotated[
         Path | None,
         typer.Option(help="A folder, a file, or records as .jsonl or .jsonl.gz.", metavar="PATH"),
     ] = None,
     collection: Annotated[
-        str, typer.Option(help="With --path: the collection to fill.", metavar="NAME", show_default="default")
+        str, typer.Option(help="With --path: the collection to fill; else `default`.", metavar="NAME")
     ] = "",
     readers: Annotated[
         str,
@@ -55,8 +55,9 @@ def ingest(
 ) -> None:
     """Bring the index up to date with its sources: what is new, changed or gone, and nothing else.
 
-    Safe to stop at any time; the next run goes on. Exit code 0: everything is in the index. 1: all is that could be
-    read, and what could not is named at the end with the reason; it is tried again in the next run.
+    Safe to stop at any time: the next run goes on from there.
+
+    Exit code 1: some documents could not be read. They are named at the end and tried again in the next run.
     """
     from rungwise_pipelines.ingest.sources import configured, from_path
 

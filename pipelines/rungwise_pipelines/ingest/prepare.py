@@ -129,9 +129,9 @@ class Preparer:
         self, document: Document, parsed: Parsed, seen: str, readers: frozenset[str], before: Known | None
     ) -> Ready:
         setup = self._setup
-        title = document.title or parsed.title or (document.path.name if document.path else "")
-        url = document.url or parsed.url
-        language = document.language or parsed.language or self._detect(parsed.text)
+        title = parsed.title or document.title or (document.path.name if document.path else "")
+        url = parsed.url or document.url
+        language = parsed.language or document.language or self._detect(parsed.text)
         content = _digest(parsed.text, parsed.sections, title, url, language, setup.made_by)
         if before and before.content == content:
             return Ready(document.id, seen, content, readers, None)

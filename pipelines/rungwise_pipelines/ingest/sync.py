@@ -30,7 +30,8 @@ from rungwise_server.types import CollectionSpec
 AHEAD = 16
 """Documents that are read while earlier ones are embedded; bounds what waits in memory."""
 
-_GROUP = 512
+GROUP = 512
+"""Documents written together at most, where they have few passages or none."""
 
 
 class Source(Struct, frozen=True):
@@ -232,7 +233,7 @@ class _Run:
                     elif not isinstance(item, _Settle):
                         group.append(item)
                         passages += len(item.passages or ()) if isinstance(item, Ready) else 0
-                    if settle or passages >= EMBED or len(group) >= _GROUP:
+                    if settle or passages >= EMBED or len(group) >= GROUP:
                         await self.writer.write(group, mark)
                         self.seen.difference_update(done.id for done in group)
                         group, passages = [], 0

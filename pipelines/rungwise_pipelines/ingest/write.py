@@ -145,7 +145,8 @@ class Writer:
 
     def _written(self, work: Ready) -> Known:
         passages = len(work.passages or ())
-        if work.id in self.indexed or work.id in self._state.documents:
+        known = self._state.documents.get(work.id)
+        if work.id in self.indexed or (known and (known.content or known.passages)):
             self.outcome.changed.add(work.id)
         else:
             self.outcome.new.add(work.id)
