@@ -91,6 +91,12 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        # As uvicorn's own, which then raises the signal again: before the house could be closed.
+        with self.capture_signals():
+            await self._serve(sockets)
+            self._captured_signals.clear()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
