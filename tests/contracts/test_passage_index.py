@@ -1,8 +1,6 @@
 """Every `PassageIndex` of the house does what the protocol says."""
 
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,15 +12,13 @@ from rungwise_server.retrieval.edge import EdgeIndex
 from rungwise_server.retrieval.qdrant import QdrantIndex
 from rungwise_server.retrieval.shared import IndexHost, RemoteIndex, open_embedded
 from rungwise_server.testing.retrieval_index import MemoryIndex, PassageIndexContract
+from rungwise_server.testing.scratch import scratch
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder in memory where there is one: making a collection syncs often, and disks of CI are slow at that."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30
-    with tempfile.TemporaryDirectory(dir=memory if roomy else None) as path:
-        yield Path(path)
+    with scratch() as path:
+        yield path
 
 
 class TestMemory(PassageIndexContract):

@@ -25,7 +25,7 @@ RESERVE = 256 << 20
 """Bytes that stay free on the disk: see `IndexFolder.need`."""
 
 LARGE = 200_000
-"""Passages of one collection that this index is pleasant with."""
+"""Passages of one collection that this index is pleasant with; past them it logs, once, where to move."""
 
 _FLUSH_PASSAGES = 4096
 _FLUSH_SECONDS = 1.0
@@ -37,16 +37,18 @@ class EdgeIndex:
     """A PassageIndex in a folder. One process can have it open; `rungwise_server.retrieval.shared` lets others join.
 
     All writes go through one thread, one engine call an upsert: the engine holds the interpreter while it writes, so
-    callers keep their batches near `points.BATCH`. Searches run beside them on threads of their own.
+    callers keep their batches near `points.BATCH`. Searches run beside them on threads of their own. `reserve` are the
+    bytes of disk, and `large` the passages, of the constants above.
 
     Raises:
         IndexBusy: another process has it open; the message names it.
         SetupError: the folder cannot be used, or holds what is not ours.
     """
 
-    def __init__(self, path: Path, role: str = "rungwise", *, reserve: int = RESERVE) -> None:
+    def __init__(self, path: Path, role: str = "rungwise", *, reserve: int = RESERVE, large: int = LARGE) -> None:
         self._folder = IndexFolder(path, role)
         self._reserve = reserve
+        self._large = large
         self._shards: dict[str, Shard] = {}
         self._sizes: dict[str, int] = {}
         self._unflushed: dict[str, int] = {}
@@ -192,7 +194,7 @@ class EdgeIndex:
                 self._flush_shards()
 
         await self._write(write)
-        if self._sizes.get(collection, 0) > LARGE and collection not in self._warned:
+        if self._sizes.get(collection, 0) > self._large and collection not in self._warned:
             await self._warn(collection)
         if self._flush:
             self._flush.cancel()
@@ -217,13 +219,13 @@ class EdgeIndex:
 
     async def _warn(self, collection: str) -> None:
         self._sizes[collection] = await self.count(collection)  # an upsert may have written over what was there
-        if self._sizes[collection] > LARGE:
+        if self._sizes[collection] > self._large:
             self._warned.add(collection)
             _log.warning(
                 "collection %r has passed %d passages: searches grow slower with each. Move to a Qdrant server: "
                 "set `index: {kind: qdrant, url: http://HOST:6333}` in rungwise.yaml, then run `rungwise ingest`.",
                 collection,
-                LARGE,
+                self._large,
             )
 
     def _flush_later(self) -> None:

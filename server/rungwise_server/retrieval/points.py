@@ -115,7 +115,7 @@ def check_spec(collection: str, held: CollectionSpec, wanted: CollectionSpec) ->
         if old != new:
             raise EmbedderMismatch(
                 f"collection {collection!r} was filled with {what} {old!r}, and {new!r} is configured: configure the "
-                f"old one again, or fill another collection, or drop this one and run `rungwise ingest`"
+                f"old one again, or fill another collection, or fill this one anew with `rungwise ingest --rebuild`"
             )
 
 

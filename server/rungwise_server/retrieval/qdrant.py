@@ -5,6 +5,7 @@ the collection (Qdrant 1.16 and later), so that nothing beside the server has to
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -282,6 +283,8 @@ class QdrantIndex:
         try:
             yield
         except ResponseHandlingException as error:
+            if isinstance(error.source, ValueError):
+                raise self._stranger() from error
             why = str(error.source) or type(error.source).__name__
             raise Unavailable(f"cannot reach Qdrant at {self._url} ({why}): start it, or set index.url") from error
         except UnexpectedResponse as error:
@@ -290,7 +293,12 @@ class QdrantIndex:
                     f"Qdrant at {self._url} refused the key: set index.api_key_env or index.api_key_file"
                 ) from error
             raise Unavailable(f"Qdrant at {self._url} failed: {error}") from error
+        except (AssertionError, json.JSONDecodeError) as error:  # how the client says what is no answer of Qdrant's
+            raise self._stranger() from error
         except RungwiseError:
             raise
         except Exception as error:
             raise Unavailable(f"Qdrant at {self._url} failed: {type(error).__name__}: {error}") from error
+
+    def _stranger(self) -> Unavailable:
+        return Unavailable(f"{self._url} does not answer as Qdrant does: set index.url to a Qdrant server")
