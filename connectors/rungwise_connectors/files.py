@@ -11,7 +11,7 @@ EDGE = 64 * 1024
 """Bytes of a file's head and of its tail that go into its fingerprint: smaller files are hashed whole."""
 
 
-def open_plain(path: Path, buffer: int = 2**13) -> BinaryIO:
+def open_plain(path: Path) -> BinaryIO:
     """Open the regular file at `path`, which must be absolute and free of symlinks (`Path.resolve`).
 
     Every component is opened without following links, so that a folder swapped for a link after it was listed cannot
@@ -36,7 +36,7 @@ def open_plain(path: Path, buffer: int = 2**13) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is no regular file")
-    return os.fdopen(descriptor, "rb", buffer)
+    return os.fdopen(descriptor, "rb", EDGE)
 
 
 # O_PATH needs only the right to pass through a folder, not to list it.

@@ -77,7 +77,7 @@ class Records:
 
     def _open(self) -> BinaryIO:
         try:
-            return open_plain(self._path.resolve(strict=True), 2**20)
+            return open_plain(self._path.resolve(strict=True))
         except OSError as error:
             raise SourceError(f"source {self.name}: {self._path} cannot be read: {why(error)}") from None
 

@@ -12,6 +12,12 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_OFFICE = (
+    *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "koi8_r"),
+    *("cp932", "euc_jp", "iso2022_jp", "gb18030", "big5", "cp949"),
+)
+"""The encodings that office programs have written; with all of Python's, short texts pass for EBCDIC and worse."""
+
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 _SAMPLE = 64 * 1024
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
@@ -62,12 +68,12 @@ def _guess(sample: bytes) -> str:
     """The likeliest encoding of `sample`, or nothing."""
     import charset_normalizer
 
-    matches = list(charset_normalizer.from_bytes(sample))
+    matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(_OFFICE)))
     if not matches:
         return ""
     best = matches[0]
     for match in matches:
         # Many single-byte encodings fit short Western text equally well: then the commonest.
-        if match.encoding == "cp1252" and (match.chaos, -match.coherence) <= (best.chaos, -best.coherence):
-            return match.encoding
+        if "cp1252" in match.could_be_from_charset and match.chaos <= best.chaos and match.coherence >= best.coherence:
+            return "cp1252"
     return best.encoding

@@ -53,6 +53,12 @@ def docx(parts: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def repacked(archive: bytes, parts: dict[str, bytes]) -> bytes:
+    """`archive` with some of its members replaced."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as old:
+        return docx({name: old.read(name) for name in old.namelist()} | parts)
+
+
 def _content(lines: Sequence[Line]) -> bytes:
     pieces = (b"BT /F 11 Tf %.2f %.2f Td (%s) Tj ET" % (x, y, _escaped(text)) for x, y, text in lines)
     return b"\n".join(pieces)
