@@ -1,4 +1,4 @@
-"""Makes one ranking of several: weighted reciprocal rank fusion, the same on every index."""
+"""Makes one ranking of several, the same on every index."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,6 +11,9 @@ from rungwise_server.types import Caller, Passage
 K = 60
 """How flat the ranks count (Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion …", SIGIR 2009)."""
 
+FLAT = 0.25
+"""A spread of cosines below which a ranking by meaning tells less than its best place suggests."""
+
 _DIGITS = 4
 
 
@@ -19,28 +22,49 @@ def ranked(passages: Sequence[Passage]) -> list[Passage]:
     return sorted(passages, key=lambda passage: (-round(passage.score, _DIGITS), passage.id))
 
 
+def blend(dense: Sequence[Passage], sparse: Sequence[Passage], weight: float, limit: int) -> list[Passage]:
+    """The best `limit` of a ranking by cosine and one by BM25, as a weighted sum; `weight`, 0 to 1, is the cosine's.
+
+    A convex combination (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023).
+    BM25 counts as a share of its best. The cosine counts from the last of its ranking, since what is not in it may be
+    as near as that; and as a share of its spread, or of `FLAT` where it is smaller: an embedder that does not know the
+    query's words finds everything alike near, and then its order should not count.
+
+    A passage's `score` becomes that sum: 1 is the best by both, in a ranking that tells them well apart.
+    """
+    near, far = (dense[0].score, dense[-1].score) if dense else (0.0, 0.0)
+    spread = max(near - far, FLAT)
+    most = sparse[0].score if sparse and sparse[0].score > 0 else 1.0
+    scores = {passage.id: weight * (passage.score - far) / spread for passage in dense}
+    for passage in sparse:
+        scores[passage.id] = scores.get(passage.id, 0.0) + (1 - weight) * passage.score / most
+    return _best({passage.id: passage for passage in (*dense, *sparse)}, scores, limit)
+
+
 def fuse(rankings: Sequence[Sequence[Passage]], weights: Sequence[float], limit: int) -> list[Passage]:
-    """The best `limit` passages of all rankings (each best first), without those whose text is there already.
+    """The best `limit` of rankings whose scores cannot be compared, by weighted reciprocal ranks.
 
     A passage's `score` becomes the sum of weight / (K + rank) over the rankings that hold it, as a share of what the
-    first of every ranking would have: 1 means first everywhere, one half first in one of two equal rankings.
+    first of every ranking would have.
     """
     best = sum(weights) / (K + 1)
     scores: dict[str, float] = {}
-    found: dict[str, Passage] = {}
     for weight, ranking in zip(weights, rankings, strict=True):
         for rank, passage in enumerate(ranking, start=1):
-            scores[passage.id] = scores.get(passage.id, 0.0) + weight / (K + rank)
-            found.setdefault(passage.id, passage)
-    fused = ranked([structs.replace(found[key], score=score / best) for key, score in scores.items() if score > 0])
+            scores[passage.id] = scores.get(passage.id, 0.0) + weight / (K + rank) / best
+    return _best({passage.id: passage for ranking in rankings for passage in ranking}, scores, limit)
+
+
+def _best(found: dict[str, Passage], scores: dict[str, float], limit: int) -> list[Passage]:
+    """By score, without passages whose text a better one has."""
     first: dict[str, Passage] = {}
-    for passage in fused:
+    for passage in ranked([structs.replace(passage, score=scores[key]) for key, passage in found.items()]):
         first.setdefault(passage.text.strip(), passage)
     return list(first.values())[:limit]
 
 
 class Fusion:
-    """Several retrievers as one: each is asked at once, and what they find is fused."""
+    """Several retrievers as one: all are asked at once, and what they find is fused by rank."""
 
     def __init__(self, retrievers: Sequence[Retriever], weights: Sequence[float] = ()) -> None:
         self._retrievers = tuple(retrievers)

@@ -4,19 +4,25 @@ import asyncio
 from collections.abc import Sequence
 
 from rungwise_server.protocols import Embedder, PassageIndex
-from rungwise_server.retrieval.fusion import fuse, ranked
+from rungwise_server.retrieval.fusion import blend, ranked
 from rungwise_server.retrieval.language import guess
 from rungwise_server.retrieval.sparse import Bm25Encoder
 from rungwise_server.types import Caller, IndexQuery, Passage
 
 DEPTH = 100
-"""How far down each ranking fusion looks."""
+"""How far down each ranking is looked."""
+
+DENSE = 0.4
+"""What meaning weighs against words, of 1. Chosen by nDCG@10 over English, German, Chinese and Japanese collections."""
+
+DENSE_FOREIGN = 0.25
+"""… where the query is in a language that the embedder was not trained for."""
 
 
 class Hybrid:
-    """One search of each collection, dense and sparse together; the two rankings are fused.
+    """One search of each collection, by meaning and by words together; the two rankings are blended.
 
-    A passage's `score` is its share of the best possible fusion (see `fuse`): 1 means that both rankings have it first.
+    A passage's `score` is from 0 to 1 and compares it with the others of its list (see `blend`).
     """
 
     def __init__(
@@ -28,17 +34,17 @@ class Hybrid:
         self._collections = tuple(dict.fromkeys(collections))
 
     async def retrieve(self, query: str, caller: Caller, limit: int) -> list[Passage]:
-        """Best first, only what `caller` may read. Raises UpstreamError (embedder) and Unavailable (index)."""
+        """Best first, only what `caller` may read; none for a blank query. Raises UpstreamError and Unavailable."""
         if not query.strip() or not self._collections or limit < 1:
             return []
+        depth = max(DEPTH, limit)
         dense = (await self._embedder.embed([query], "query"))[0]
-        search = IndexQuery(dense, self._sparse.query(query), caller.principals, max(DEPTH, limit))
+        search = IndexQuery(dense, self._sparse.query(query), caller.principals, depth)
         hits = await asyncio.gather(*(self._index.search(name, search) for name in self._collections))
-        by_meaning = ranked([passage for found in hits for passage in found.dense])
-        by_words = ranked([passage for found in hits for passage in found.sparse])
-        return fuse((by_meaning, by_words), (self._dense_weight(query), 1.0), limit)
+        by_meaning = ranked([passage for found in hits for passage in found.dense])[:depth]
+        by_words = ranked([passage for found in hits for passage in found.sparse])[:depth]
+        return blend(by_meaning, by_words, self._weight(query), limit)
 
-    def _dense_weight(self, query: str) -> float:
-        known = self._embedder.languages
-        language = guess(query)
-        return 1.0 if not known or not language or language in known else 0.1
+    def _weight(self, query: str) -> float:
+        known, language = self._embedder.languages, guess(query)
+        return DENSE_FOREIGN if known and language and language not in known else DENSE

@@ -34,7 +34,7 @@ _FAMILIES = {
     "cyrillic": {"ru", "uk"},
     "arabic": {"ar", "fa"},
 }
-_OWN = (("uk", "іїєґ"), ("fa", "پچژگ"))
+_OWN = (("latin", "vi", "ơưạảấầậắặếềệộốồớờợụứừự"), ("cyrillic", "uk", "іїєґ"), ("arabic", "fa", "پچژگ"))
 _WORD = re.compile(r"[^\W\d_]+")
 _KANA_SHARE = 0.05
 _LEAD = 1.25
@@ -66,8 +66,8 @@ def guess(text: str) -> str:
     if family not in _FAMILIES:
         return family
     sample = normalize("NFC", text[:_SAMPLE]).lower()
-    for code, letters in _OWN:
-        if code in _FAMILIES[family] and any(letter in sample for letter in letters):
+    for used_by, code, letters in _OWN:
+        if used_by == family and sum(map(sample.count, letters)) > 1 + len(sample) // 50:
             return code
     scores: dict[str, float] = {}
     for word, count in Counter(_WORD.findall(sample)).items():

@@ -20,8 +20,8 @@ from rungwise_server.retrieval.stopwords import STOPWORDS
 from rungwise_server.types import SparseVector
 
 K1 = 1.2
-B = 0.5
-AVERAGE = 100
+B = 0.6
+AVERAGE = 80
 """Terms of a typical passage, function words left out."""
 
 _STEMMERS = {
@@ -61,12 +61,14 @@ _MARKS = "\u0300-\u036f\u0900-\u0963\u0966-\u0dff"  # combining marks, and the I
 _LETTER = rf"(?:[^\W_{_UNSPACED}]|[{_MARKS}])"
 _TOKEN = re.compile(rf"[{_UNSPACED}]+|{_LETTER}+(?:[-_.:/@+,]{_LETTER}+)*")
 _UNSPACED_RUN = re.compile(f"[{_UNSPACED}]")
-_PART = re.compile(r"[A-ZÀ-ÖØ-Þ]{2,}(?![a-zß-öø-ÿ])|[A-ZÀ-ÖØ-Þ]?[^\W\dA-ZÀ-ÖØ-Þ_]+|[^\W\d_]|\d+")
+_PART = re.compile(rf"[A-ZÀ-ÖØ-Þ]{{2,}}(?![a-zß-öø-ÿ])|[A-ZÀ-ÖØ-Þ]?(?:[^\W\dA-ZÀ-ÖØ-Þ_]|[{_MARKS}])+|[^\W\d_]|\d+")
 _JOINERS = re.compile(r"[-_,]")
 _DROPPED = re.compile("[\u00ad\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u200b-\u200f\u2060]")
-_APOSTROPHE_S = re.compile(r"['’]s\b")
+_GENITIVE = re.compile(r"['’]s\b")
 _REMEMBERED = 200_000
 _LONGEST = 64
+_QUERY = 4_000
+_OTHERWISE = 0.4
 
 
 class _Stemmer(Protocol):
@@ -80,7 +82,7 @@ class Bm25Encoder:
     filled anew.
     """
 
-    name = "bm25-stems-bigrams-1"
+    name = "bm25/1"
 
     def __init__(self) -> None:
         self._stemmers: dict[str, _Stemmer] = {}
@@ -100,36 +102,44 @@ class Bm25Encoder:
             if whole:
                 counts[word] += 1
                 continue
-            lower = word.lower()
-            if lower in stopped and not (len(word) > 1 and word.isupper()):
-                continue
-            counts[lower if len(lower) == 2 and _UNSPACED_RUN.match(lower) else self._stem(lower, language)] += 1
-            length += 1
+            if _content(word, stopped):
+                counts[self._stem(word.lower(), language)] += 1
+                length += 1
         norm = K1 * (1 - B + B * length / AVERAGE)
         return _vector({term: count * (K1 + 1) / (count + norm) for term, count in counts.items()})
 
     def query(self, text: str) -> SparseVector:
-        """Weight one for each term that one of the query's words may have become in a passage."""
-        text = _normal(text)
-        stopped = STOPWORDS.get(guess(text), frozenset())
-        words = list(_words(text))
-        kept = [(word, whole) for word, whole in words if whole or word.lower() not in stopped or word.isupper()]
-        terms: dict[str, float] = {}
-        for word, whole in kept or words:
+        """Weights of the terms that the query's words may have become in a passage: one for those of the language that
+        the query seems to be in (for all, where it tells none), less for those of other languages. Only the first
+        thousands of characters count.
+        """
+        text = _normal(text[:_QUERY])
+        guessed = guess(text)
+        stopped = STOPWORDS.get(guessed, frozenset())
+        words = _words(text)
+        weights: dict[str, float] = {}
+
+        def add(term: str, weight: float) -> None:
+            weights[term] = max(weight, weights.get(term, 0.0))
+
+        for word, whole in [pair for pair in words if pair[1] or _content(pair[0], stopped)] or words:
             lower = word.lower()
-            terms[lower] = 1.0
-            terms[_folded(lower)] = 1.0
-            if not whole:
-                for language in _STEMMERS.get(script(lower), ()):
-                    terms[self._stem(lower, language)] = 1.0
-        return _vector(terms)
+            languages = () if whole else _STEMMERS.get(script(lower), ())
+            otherwise = _OTHERWISE if guessed in languages else 1.0
+            add(lower, otherwise)
+            add(_folded(lower), otherwise)
+            for language in languages:
+                add(self._stem(lower, language), 1.0 if language == guessed else otherwise)
+        return _vector(weights)
 
     def _stem(self, word: str, language: str) -> str:
+        if _UNSPACED_RUN.match(word):
+            return word
         key = (language, word)
         stem = self._stems.get(key)
         if stem is None:
-            with self._lock:
-                stem = _folded(self._stemmed(word, language)) if language != "vi" else word
+            with self._lock:  # a stemmer holds the word that it is at
+                stem = word if language == "vi" else _folded(self._stemmed(word, language))
                 if len(self._stems) >= _REMEMBERED:
                     self._stems.clear()
                 self._stems[key] = stem
@@ -149,29 +159,37 @@ class Bm25Encoder:
 def _normal(text: str) -> str:
     """NFKC, without soft hyphens, zero-width characters, Hebrew and Arabic vowel points and the English genitive."""
     text = normalize("NFKC", text)
-    return _APOSTROPHE_S.sub("", text) if text.isascii() else _APOSTROPHE_S.sub("", _DROPPED.sub("", text))
+    return _GENITIVE.sub("", text if text.isascii() else _DROPPED.sub("", text))
 
 
 def _words(text: str) -> list[tuple[str, bool]]:
-    """The text's words in its own case, or bigrams (False); and, in lower case, wholes of several parts (True)."""
+    """The text's words in its own case, or bigrams (False); and what finds but does not lengthen a text (True): names
+    and numbers of several parts as one, in lower case, and single Chinese characters.
+    """
     found: list[tuple[str, bool]] = []
     for token in _TOKEN.findall(text):
         if _UNSPACED_RUN.match(token):
             found += [(token[i : i + 2], False) for i in range(max(1, len(token) - 1))]
-            continue
-        if token.isalpha() and (token.islower() or token[1:].islower() or token.isupper()):
+            if len(token) > 1:
+                found += [(character, True) for character in token if "\u3400" <= character <= "\u9fff"]
+        elif token.isalpha() and (token.islower() or token[1:].islower() or token.isupper()):
             found.append((token[:_LONGEST], False))
-            continue
-        parts = _PART.findall(token)
-        found += [(part[:_LONGEST], False) for part in parts]
-        if len(parts) > 1:
-            found.append((_JOINERS.sub("", token).lower()[:_LONGEST], True))
+        else:
+            parts = _PART.findall(token)
+            found += [(part[:_LONGEST], False) for part in parts]
+            if len(parts) > 1:
+                found.append((_JOINERS.sub("", token).lower()[:_LONGEST], True))
     return found
+
+
+def _content(word: str, stopped: frozenset[str]) -> bool:
+    """Whether it is no function word; in capitals, it is a name: IT, US, WHO."""
+    return word.lower() not in stopped or (len(word) > 1 and word.isupper())
 
 
 def _folded(word: str) -> str:
     """Without accents (Latin, Greek, Cyrillic): `müller` is `muller`, as people type it."""
-    if word.isascii() or not word[0] < "\u0530":
+    if word.isascii() or word[0] > "\u052f":
         return word
     return "".join(c for c in normalize("NFD", word) if not combining(c)).replace("ß", "ss")
 

@@ -41,11 +41,12 @@ class HashEmbedder:
             for word in text.lower().split() or [""]:
                 digest = int.from_bytes(blake2b(word.encode("utf-8", "replace"), digest_size=8).digest(), "big")
                 vectors[number, digest % self._dimensions] += 1.0
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
 
 
 class EmbedderContract(ABC):
-    """What every Embedder keeps. Derive a test class from it whose fixture `embedder` gives one that is ready to use."""
+    """What every Embedder keeps. Derive a test class whose fixture `embedder` gives one that is ready."""
 
     @pytest.fixture
     @abstractmethod
@@ -54,7 +55,7 @@ class EmbedderContract(ABC):
 
     async def test_shape_type_and_unit_length(self, embedder: Embedder) -> None:
         """One float32 row of unit length a text."""
-        vectors = await embedder.embed(["the price of a refund", "opening hours", "Öffnungszeiten"], "passage")
+        vectors = await embedder.embed(["the price of a refund", "hours", "Öffnungszeiten"], "passage")
         assert vectors.shape == (3, embedder.dimensions)
         assert vectors.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-4)
