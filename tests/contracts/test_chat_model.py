@@ -100,12 +100,14 @@ class TestFallback(UpstreamContract):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 class TestLiteLLMOpenAI(UpstreamContract):
     def make(self, up: FakeUpstream) -> ChatModel:
         return LiteLLM("openai/echo", url=up.url, api_key="key-of-the-test")
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 class TestLiteLLMAnthropic(UpstreamContract):
     def make(self, up: FakeUpstream) -> ChatModel:
         return LiteLLM("anthropic/claude-sonnet-4-5", url=up.origin, api_key="key-of-the-test")

@@ -90,14 +90,21 @@ class Response:
         return data
 
     async def body(self, limit: int) -> bytes:
-        """The rest of the body. Raises UpstreamError where it is longer than `limit` bytes, and as `read` does."""
+        """The rest of the body; left before that, the connection is closed.
+
+        Raises:
+            UpstreamError: the body is longer than `limit` bytes; and as `read` does.
+        """
         parts, size = [], 0
-        while data := await self.read():
-            parts.append(data)
-            size += len(data)
-            if size > limit:
-                self.abort()
-                raise UpstreamError(f"{self._connection.name} sent more than {limit} bytes")
+        try:
+            while data := await self.read():
+                parts.append(data)
+                size += len(data)
+                if size > limit:
+                    raise UpstreamError(f"{self._connection.name} sent more than {limit} bytes")
+        except BaseException:
+            self.abort()
+            raise
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def release(self) -> None:
@@ -311,7 +318,7 @@ class Connection(asyncio.Protocol):
             return
         response = self._response
         if response is not None and not self._draining:
-            what = "went on" if response.status else "answered"
+            what = "gone on" if response.status else "answered"
             response.end(UpstreamTimeout(f"{self.name} has not {what} for {self._timeout:g} s"))
             response.wake(heard=False)
         self.drop()

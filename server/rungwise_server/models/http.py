@@ -149,6 +149,7 @@ class _Pool:
         self._idle[connection] = None
         if len(self._idle) > self._max_idle:
             oldest = next(iter(self._idle))
+            del self._idle[oldest]
             oldest.drop()
 
     def forget(self, connection: "Connection") -> None:
