@@ -114,7 +114,8 @@ async def _ingest(
                         raise
                     note(error.message)
                     continue
-                _tell(report, as_json)
+                if first or report.eventful or ok != report.ok:
+                    _tell(report, as_json)
                 ok = report.ok
                 first = rebuild = False
     return ok
@@ -133,7 +134,6 @@ async def _rounds(settings: "Settings", sources: Sequence["Source"]) -> AsyncGen
     async with aclosing(watched):
         coming = asyncio.ensure_future(anext(watched))
         try:
-            await asyncio.sleep(0)  # the watchers start before the first round does
             yield sources
             note("Watching for changes; Ctrl-C ends it.")
             while True:

@@ -52,6 +52,11 @@ class IngestReport(Struct):
         """Whether every source was read to its end, every document of it is in the index, and nothing waits."""
         return not any(source.failed or source.error or source.warning for source in self.sources)
 
+    @property
+    def eventful(self) -> bool:
+        """Whether anything changed."""
+        return any(s.new or s.changed or s.readers_changed or s.deleted for s in self.sources)
+
     def as_json(self) -> dict[str, object]:
         """What `rungwise ingest --json` prints."""
         rate = self.passages / self.seconds if self.seconds else 0.0

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 from watchfiles import Change, awatch
@@ -17,8 +18,9 @@ LATEST_MS = 5_000
 async def changes(places: Sequence[Path], ignored: Path) -> AsyncGenerator[set[int], None]:
     """The numbers of the places (folders with all below them, or files) where something changed; never ends by itself.
 
-    Nothing below `ignored` counts, nor what is hidden. A place that is not there is waited for, one that is replaced
-    counts as changed. What changes between two yields is in the next one.
+    A place counts as changed when its watching begins, so that nothing falls between a look at it and the watching;
+    one that is not there is waited for, one that is replaced is watched anew. Nothing below `ignored` counts, nor what
+    is hidden. What changes between two yields is in the next one.
     """
     changed: asyncio.Queue[int] = asyncio.Queue()
     followers = [asyncio.create_task(_follow(place, ignored, number, changed)) for number, place in enumerate(places)]
@@ -40,17 +42,13 @@ async def changes(places: Sequence[Path], ignored: Path) -> AsyncGenerator[set[i
 
 
 async def _follow(place: Path, ignored: Path, number: int, changed: asyncio.Queue[int]) -> None:
-    missed = False
     while True:
         root = _root(place)
         identity = _identity(root)
         if identity is None:
-            missed = True
             await asyncio.sleep(LATEST_MS / 1000)
             continue
-        if missed:
-            changed.put_nowait(number)
-        async for found in awatch(
+        stream = awatch(
             root,
             watch_filter=_Filter(place, root, ignored),
             step=QUIET_MS,
@@ -58,12 +56,17 @@ async def _follow(place: Path, ignored: Path, number: int, changed: asyncio.Queu
             rust_timeout=LATEST_MS,
             yield_on_timeout=True,
             recursive=root == place,
-        ):
-            if found:
-                changed.put_nowait(number)
-            if _identity(root) != identity:
-                missed = True
-                break
+        )
+        async with aclosing(stream):
+            coming = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0)  # as far as the watching's begin
+            changed.put_nowait(number)
+            while _identity(root) == identity:
+                if await coming:
+                    changed.put_nowait(number)
+                coming = asyncio.ensure_future(anext(stream))
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 def _root(place: Path) -> Path:
