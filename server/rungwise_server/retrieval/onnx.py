@@ -6,24 +6,23 @@ on all cores, leaves no threads spinning, and lets a query run at once, on a thr
 
 import asyncio
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, Protocol, Self, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from rungwise_server.errors import SetupError
+from rungwise_server.retrieval.recent import Recent
 from rungwise_server.types import Vector
 
 Tokens = list[int]
 
 _ROWS = 16
 _BATCH_TOKENS = 512  # more do not fit the caches: batches of 16 x 256 take 40 % more CPU and 350 MB
-_REMEMBERED = 1024
 _ENDS = 1 << 20
 
 
@@ -87,7 +86,7 @@ class OnnxEmbedder:
         if not outputs:
             raise SetupError(f"the ONNX model {name} has no output of shape (batch, length, dimensions) to pool")
         self._output = outputs[0].name
-        self._queries: OrderedDict[str, Vector] = OrderedDict()
+        self._recent = Recent()
         threads = threads or os.cpu_count() or 1
         self._bulk = ThreadPoolExecutor(threads, "embed")
         self._quick = ThreadPoolExecutor(threads, "embed-query")
@@ -95,41 +94,6 @@ class OnnxEmbedder:
             self._dimensions: int = self._encode(self._tokens(["probe"])).shape[1]
         except (RuntimeError, ValueError, IndexError) as error:
             raise SetupError(f"the ONNX model {name} does not run: {error}") from None
-
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        *,
-        pooling: Literal["mean", "cls"] = "mean",
-        max_tokens: int = 256,
-        query_prefix: str = "",
-        passage_prefix: str = "",
-        languages: frozenset[str] = frozenset(),
-        threads: int = 0,
-    ) -> Self:
-        """The model in a folder as the Hub has them: `model.onnx` or `onnx/model.onnx`, and `tokenizer.json`.
-
-        Its name is the folder's with a fingerprint of model, tokenizer and preparation.
-        """
-        graph = next((path for path in (folder / "model.onnx", folder / "onnx" / "model.onnx") if path.is_file()), None)
-        tokenizer = folder / "tokenizer.json"
-        if graph is None or not tokenizer.is_file():
-            missing = "model.onnx (or onnx/model.onnx)" if graph is None else "tokenizer.json"
-            raise SetupError(f"{folder} holds no {missing}: embedder.path must name a folder with an ONNX model")
-        preparation = f"{pooling}\0{max_tokens}\0{query_prefix}\0{passage_prefix}"
-        digest = _fingerprint([*sorted(graph.parent.glob(f"{graph.name}*")), tokenizer], preparation)
-        return cls(
-            graph,
-            tokenizer,
-            name=f"{folder.resolve().name}@{digest}",
-            pooling=pooling,
-            max_tokens=max_tokens,
-            query_prefix=query_prefix,
-            passage_prefix=passage_prefix,
-            languages=languages,
-            threads=threads,
-        )
 
     @property
     def name(self) -> str:
@@ -151,8 +115,8 @@ class OnnxEmbedder:
         vectors = np.zeros((len(texts), self._dimensions), np.float32)
         if not texts:
             return vectors
-        if kind == "query" and all(text in self._queries for text in texts):
-            return np.stack([self._recall(text) for text in texts])
+        if kind == "query" and (remembered := self._recent.find(texts)) is not None:
+            return remembered
         loop = asyncio.get_running_loop()
         executor = self._quick if kind == "query" else self._bulk
         tokens = await loop.run_in_executor(executor, self._tokens, [self._prefixes[kind] + text for text in texts])
@@ -162,15 +126,8 @@ class OnnxEmbedder:
 
         await asyncio.gather(*(fill(rows) for rows in _batches([len(ids) for ids in tokens])))
         if kind == "query":
-            for text, vector in zip(texts, vectors, strict=True):
-                self._queries[text] = vector.copy()
-            while len(self._queries) > _REMEMBERED:
-                self._queries.popitem(last=False)
+            self._recent.keep(texts, vectors)
         return vectors
-
-    def _recall(self, text: str) -> Vector:
-        self._queries.move_to_end(text)
-        return self._queries[text]
 
     def _tokens(self, texts: list[str]) -> list[Tokens]:
         clean = [text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts]
@@ -193,6 +150,43 @@ class OnnxEmbedder:
         pooled = hidden[:, 0] if self._pooling == "cls" else np.einsum("bld,bl->bd", hidden, mask.astype(np.float32))
         norms = np.linalg.norm(pooled, axis=1, keepdims=True)
         return cast("Vector", (pooled / np.maximum(norms, 1e-12)).astype(np.float32))
+
+
+def open_folder(
+    folder: Path,
+    *,
+    pooling: Literal["mean", "cls"] = "mean",
+    max_tokens: int = 256,
+    query_prefix: str = "",
+    passage_prefix: str = "",
+    languages: frozenset[str] = frozenset(),
+    threads: int = 0,
+) -> OnnxEmbedder:
+    """The model in a folder as the Hub has them: `model.onnx` or `onnx/model.onnx`, and `tokenizer.json`.
+
+    Its name is the folder's with a fingerprint of model, tokenizer and preparation.
+
+    Raises:
+        SetupError: a file is missing or broken, or the model is no text encoder.
+    """
+    graph = next((path for path in (folder / "model.onnx", folder / "onnx" / "model.onnx") if path.is_file()), None)
+    tokenizer = folder / "tokenizer.json"
+    if graph is None or not tokenizer.is_file():
+        missing = "model.onnx (or onnx/model.onnx)" if graph is None else "tokenizer.json"
+        raise SetupError(f"{folder} holds no {missing}: embedder.path must name a folder with an ONNX model")
+    preparation = f"{pooling}\0{max_tokens}\0{query_prefix}\0{passage_prefix}"
+    digest = _fingerprint([*sorted(graph.parent.glob(f"{graph.name}*")), tokenizer], preparation)
+    return OnnxEmbedder(
+        graph,
+        tokenizer,
+        name=f"{folder.resolve().name}@{digest}",
+        pooling=pooling,
+        max_tokens=max_tokens,
+        query_prefix=query_prefix,
+        passage_prefix=passage_prefix,
+        languages=languages,
+        threads=threads,
+    )
 
 
 def _batches(lengths: list[int]) -> list[list[int]]:
