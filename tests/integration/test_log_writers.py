@@ -48,7 +48,7 @@ async def test_positions_become_visible_in_order(url: str, tmp_path: Path) -> No
                 ids.append(record.id)
         return ids
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         ids, *_ = await asyncio.gather(follow(), *(write(name, log) for name, log in enumerate(writers)))
     assert ids == [record.id for record in await everything(reader)]
     assert len(set(ids)) == total
