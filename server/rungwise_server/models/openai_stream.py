@@ -9,6 +9,7 @@ from rungwise_server.models.openai_wire import (
     calls_of,
     decode,
     read_failure,
+    split_choices,
     text_of,
     usage_of,
 )
@@ -117,13 +118,17 @@ class ChunkStream:
     def _apart(self, chunk: Body, wire: bytes, deltas: list[Delta]) -> None:
         """A chunk that shares no Delta: with an end, with usage, with several choices or none."""
         self._group.flush(deltas)
+        choices = chunk.choices or ()
         usage = usage_of(chunk.usage)
-        wire = b"" if self._strip and usage is not None and not chunk.choices else wire + b"\n\n"
         model = ""
         if chunk.model and not self._named:
             model = chunk.model
             self._named = True
-        for choice in chunk.choices or ():
+        if not choices:
+            hidden = self._strip and usage is not None
+            deltas.append(Delta(usage=usage, wire=b"" if hidden else wire + b"\n\n", model=model))
+            return
+        for choice, own in zip(choices, [wire] if len(choices) == 1 else split_choices(wire), strict=True):
             said = choice.delta or NOTHING
             index = choice.index or 0
             self._highest = max(self._highest, index)
@@ -135,13 +140,11 @@ class ChunkStream:
                     tool_calls=calls_of(said.tool_calls),
                     finish_reason=choice.finish_reason or "",
                     usage=usage,
-                    wire=wire,
+                    wire=own + b"\n\n",
                     model=model,
                 )
             )
-            wire, usage, model = b"", None, ""
-        if not chunk.choices:
-            deltas.append(Delta(usage=usage, wire=wire, model=model))
+            usage, model = None, ""
 
 
 class _Group:

@@ -182,6 +182,16 @@ class IdSwap:
                 self._needle, self._ours = needle, key + self._raw
 
 
+def split_choices(event: bytes) -> list[bytes]:
+    """An event with several choices as one event for each; what is not a choice's own, such as usage, in the first."""
+    members = msgspec.json.decode(event[event.index(b"{") :], type=dict[str, Raw])
+    events = []
+    for choice in msgspec.json.decode(members.pop("choices"), type=list[Raw]):
+        events.append(b"data: " + msgspec.json.encode({**members, "choices": [choice]}))
+        members.pop("usage", None)
+    return events
+
+
 def text_of(said: Said) -> str:
     """Its text; a refusal is what the caller reads, and so is text."""
     content = said.content

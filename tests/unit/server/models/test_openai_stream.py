@@ -91,13 +91,15 @@ def test_choices_do_not_share_a_delta() -> None:
     assert [(delta.index, delta.text) for delta in deltas] == [(0, "a"), (1, "x"), (0, "bc")]
 
 
-def test_a_chunk_with_two_choices_is_written_once() -> None:
-    both = (
-        b'data: {"id":"up-1","choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"b"}}]}\n\n'
-    )
+def test_a_chunk_with_two_choices_becomes_two() -> None:
+    choices = '[{"index":0,"delta":{"content":"a"},"logprobs":[1.50]},{"index":1,"delta":{"content":"b"}}]'
+    both = f'data: {{"id":"up-1","model":"m","x":1,"choices":{choices},"usage":{{"prompt_tokens":1}}}}\n\n'.encode()
     deltas, _ = read([both])
-    assert [(delta.index, delta.text) for delta in deltas] == [(0, "a"), (1, "b")]
-    assert len(bodies(deltas)) == 1
+    assert [(delta.index, delta.text, delta.usage) for delta in deltas] == [(0, "a", Usage(1, 0)), (1, "b", None)]
+    first, second = bodies(deltas)
+    assert first["usage"] == {"prompt_tokens": 1}
+    assert second == {"id": OURS, "model": "m", "x": 1, "choices": [{"index": 1, "delta": {"content": "b"}}]}
+    assert b"1.50" in deltas[0].wire
 
 
 def test_usage_in_the_last_content_chunk_stays_where_it_is() -> None:
@@ -138,6 +140,14 @@ def test_an_id_that_changes() -> None:
     assert [body["id"] for body in bodies(deltas)] == [OURS] * 4
     assert "prompt_filter_results" in bodies(deltas)[0]
     assert [delta.model for delta in deltas] == ["", "m-1", "", ""]
+    assert stream.failure is None
+
+
+@pytest.mark.parametrize("event", [b'{"id":"up-1","x":1}', b'{"id":"up-1","choices":null}', b"{}"])
+def test_events_without_choices_go_on(event: bytes) -> None:
+    deltas, stream = read([b"data: " + event + b"\n\n", said("a", finish='"stop"')])
+    assert [delta.text for delta in deltas] == ["", "a"]
+    assert [body["id"] for body in bodies(deltas)] == [OURS, OURS]
     assert stream.failure is None
 
 
