@@ -55,8 +55,11 @@ class Records:
             if was == mark and count == "end":
                 return
             file.seek(0)
-            async for batch in batches(self._rest(file, mark, done)):
-                yield batch
+            try:
+                async for batch in batches(self._rest(file, mark, done)):
+                    yield batch
+            except OSError as error:
+                raise SourceError(f"source {self.name}: {self._path} cannot be read: {why(error)}") from None
 
     async def ids(self) -> AsyncIterator[str]:
         """The id of every record, of those with another fault too.
@@ -98,12 +101,12 @@ def read_records(
 ) -> Iterator[Document | Fault]:
     """The records of an open file, gzipped or not; `prefix` goes before each id, `readers` on those that name none.
 
-    A Fault carries the record's id where it can be read, else `NAME:LINE`. After a hundred faults the others are only
-    counted.
+    A Fault carries the record's id where it can be read and no other line has it, else `NAME:LINE`. After a hundred
+    faults only those of records that must be withdrawn are named, the others counted.
     """
     seen: set[str] = set()
     faults = 0
-    number = 0
+    number, line = 0, None
     lines = _lines(file)
     while True:
         try:
@@ -122,11 +125,16 @@ def read_records(
             break
         except (ValueError, RecursionError) as error:
             faults += 1
-            if faults <= _FAULTS:
+            withdraw = isinstance(error, _ReadersUnclear)
+            if faults <= _FAULTS or withdraw:
                 id = None if line is None else _id(line)
-                yield Fault(f"{name}:{number}" if id is None else prefix + id, f"line {number}: {_words(error)}")
+                if id is None or prefix + id in seen:
+                    yield Fault(f"{name}:{number}", f"line {number}: {_words(error)}")
+                else:
+                    seen.add(prefix + id)
+                    yield Fault(prefix + id, f"line {number}: {_words(error)}", withdraw)
     if faults > _FAULTS:
-        yield Fault(name, f"{faults - _FAULTS} more lines could not be read")
+        yield Fault(name, f"{faults} lines could not be read; the first {_FAULTS} of them are named")
 
 
 def record_ids(file: BinaryIO, prefix: str = "") -> Iterator[str]:
@@ -137,6 +145,10 @@ def record_ids(file: BinaryIO, prefix: str = "") -> Iterator[str]:
         if id is not None and id not in seen:
             seen.add(id)
             yield prefix + id
+
+
+class _ReadersUnclear(ValueError):
+    """A record names its readers, wrongly."""
 
 
 class _Named(msgspec.Struct):
@@ -164,8 +176,11 @@ def _document(line: bytes, prefix: str, readers: frozenset[str] | None) -> Docum
     if not record.text.strip():
         raise ValueError("the text is empty")
     if record.reader is not None or record.Readers is not None:
-        raise ValueError("who may read it must be called readers")
-    own = readers if record.readers is None else readers_of(record.readers)
+        raise _ReadersUnclear("who may read it must be called readers")
+    try:
+        own = readers if record.readers is None else readers_of(record.readers)
+    except ValueError as error:
+        raise _ReadersUnclear(str(error)) from None
     version = hashlib.blake2b(line, digest_size=12).hexdigest()
     return Document(prefix + id, version, record.title or "", record.url or "", readers=own, text=record.text)
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from rungwise_connectors.parsers.limits import Limits
 from rungwise_connectors.parsers.worker import LENGTH, Reply, Request
-from rungwise_connectors.types import Document, Parsed, ParseError
+from rungwise_connectors.types import Document, Parsed, ParseError, ReadersError
 
 _START_SECONDS = 60
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "TMPDIR", "TEMP")
@@ -51,6 +51,7 @@ class Parser:
         """The text of `document`, as `rungwise_connectors.parsers.parse.parse` gives it.
 
         Raises:
+            ReadersError: it names its readers, wrongly.
             ParseError: it cannot be read, or passes a limit. The message goes after the document's name.
             RuntimeError: no process can be started, so that no document could be parsed.
         """
@@ -62,7 +63,7 @@ class Parser:
         async with self._slots:
             reply = await self._ask(frame)
         if reply.parsed is None:
-            raise ParseError(reply.error)
+            raise (ReadersError if reply.readers else ParseError)(reply.error)
         return reply.parsed
 
     async def close(self) -> None:

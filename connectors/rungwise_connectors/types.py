@@ -1,9 +1,8 @@
 """What sources yield. Nothing here knows of indexes, models or HTTP: ingest translates documents into passages."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
-
-from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
@@ -36,10 +35,14 @@ class Deletion(Struct, frozen=True):
 
 
 class Fault(Struct, frozen=True):
-    """One thing in the source that could not be read; the rest goes on."""
+    """One thing in the source that could not be read; the rest goes on.
+
+    `withdraw`: it names its readers, wrongly, so that nobody can say who may read what is indexed of it.
+    """
 
     id: str
     reason: str
+    withdraw: bool = False
 
 
 Change = Document | Deletion | Fault
@@ -104,3 +107,7 @@ class Parsed(Struct, frozen=True):
 
 class ParseError(Exception):
     """A document could not be parsed: broken, empty, too large, too slow. The message names the reason."""
+
+
+class ReadersError(ParseError):
+    """A document names its readers, wrongly: who may read what is indexed of it, nobody can say."""

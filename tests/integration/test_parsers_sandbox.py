@@ -18,7 +18,7 @@ from rungwise_connectors.folder import Folder
 from rungwise_connectors.parsers.limits import Limits
 from rungwise_connectors.sandbox import Parser
 from rungwise_connectors.testing import documents
-from rungwise_connectors.types import Document, Parsed, ParseError
+from rungwise_connectors.types import Document, Parsed, ParseError, ReadersError
 
 GOOD = Document("good.md", data=b"# Good\n\nStill here.\n")
 
@@ -128,6 +128,11 @@ async def test_front_matter_in_any_encoding(parser: Parser, encoding: str) -> No
     assert (parsed.readers, parsed.text[:4]) == (frozenset({"hr"}), "Über")
 
 
+async def test_unclear_readers_are_an_error_of_their_own(parser: Parser) -> None:
+    with pytest.raises(ReadersError, match="write readers"):
+        await parser.parse(Document("a.md", data=b"---\nReaders: hr\n---\ntext"))
+
+
 HOSTILE: dict[str, tuple[Document, str]] = {
     "nothing": (Document("a.pdf", data=b""), "is empty"),
     "no content": (Document("a.pdf"), "has no content"),
@@ -207,6 +212,16 @@ async def test_leaving_a_document_half_way_harms_no_other(parser: Parser) -> Non
     many = await asyncio.gather(*(parser.parse(Document(f"{n}.md", data=b"# %d\n" % n)) for n in range(50)))
     assert [one.title for one in many] == [str(n) for n in range(50)]
     await gone(pid)
+
+
+async def test_a_process_serves_many_documents_however_large_the_parent_is(parser: Parser) -> None:
+    ballast = bytearray(b"x") * 400_000_000
+    await parser.parse(GOOD)
+    served = children()
+    for _ in range(5):
+        await parser.parse(Document("a.pdf", data=documents.pdf([[(50, 700, "Leave")]])))
+    assert children() == served
+    assert ballast
 
 
 async def test_processes_end_with_the_parser() -> None:

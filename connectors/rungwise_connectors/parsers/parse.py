@@ -36,6 +36,7 @@ def parse(document: Document, limits: Limits = Limits()) -> Parsed:  # noqa: B00
     field's content, and no place to grant rights from.
 
     Raises:
+        ReadersError: its front matter names readers and cannot be understood.
         ParseError: it cannot be read, is empty, broken, encrypted, or passes a limit.
     """
     format = format_of(document)

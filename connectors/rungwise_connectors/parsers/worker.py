@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from rungwise_connectors.parsers.limits import Limits
 from rungwise_connectors.parsers.parse import parse
-from rungwise_connectors.types import Document, Parsed, ParseError
+from rungwise_connectors.types import Document, Parsed, ParseError, ReadersError
 
 LENGTH = struct.Struct("<I")
 
@@ -31,10 +31,14 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Its text, or why there is none. After a `last` reply the process ends: it has grown, or memory ran out."""
+    """Its text, or why there is none (`readers`: it was a ReadersError).
+
+    After a `last` reply the process ends: it has grown, or memory ran out.
+    """
 
     parsed: Parsed | None = None
     error: str = ""
+    readers: bool = False
     last: bool = False
 
 
@@ -64,7 +68,7 @@ def _reply(frame: bytes, memory: int) -> Reply:
         _allow_seconds(request.seconds)
         return Reply(parse(document, request.limits), last=_has_grown(memory))
     except ParseError as error:
-        return Reply(error=str(error), last=_has_grown(memory))
+        return Reply(error=str(error), readers=isinstance(error, ReadersError), last=_has_grown(memory))
     except MemoryError:
         return Reply(error=f"needs more than {memory // 2**20:,} MB of memory", last=True)
     except RecursionError:
@@ -116,13 +120,13 @@ def _allow_seconds(seconds: float) -> None:
 
 
 def _has_grown(memory: int) -> bool:
-    """Whether so much is in use that the next document would not have its fair share."""
-    if sys.platform == "win32":
+    """Whether so much address space is kept that the next document would not have its fair share of `memory`."""
+    # Not the peak that getrusage knows: a process inherits that from its parent.
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
         return False
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit > memory // 2
+    return pages * os.sysconf("SC_PAGE_SIZE") > memory // 2
 
 
 if __name__ == "__main__":

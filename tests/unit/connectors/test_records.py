@@ -55,7 +55,8 @@ async def test_what_may_be_left_out_and_what_is_ignored(tmp_path: Path) -> None:
         ({"id": "b", "text": "  "}, "b", "line 2: the text is empty"),
         ({"id": " ", "text": "x"}, "r.jsonl:2", "line 2: the id must have"),
         ({"id": True, "text": "x"}, "r.jsonl:2", "line 2: Expected `int | float | str`, got `bool`"),
-        ({"id": "a", "text": "x"}, "a", "line 2: the id 'a' was there before"),
+        ({"id": "a", "text": "x"}, "r.jsonl:2", "line 2: the id 'a' was there before"),
+        ({"id": "a", "text": ""}, "r.jsonl:2", "line 2: the text is empty"),
         (
             {"id": "b", "text": "x", "readers": 5},
             "b",
@@ -81,6 +82,17 @@ async def test_a_broken_line_is_named_and_the_rest_goes_on(tmp_path: Path, line:
     assert (first.id, document.id) == ("a", "z")
 
 
+@pytest.mark.parametrize("readers", [5, [], "", {"a": 1}, [1]])
+async def test_a_record_whose_readers_are_unclear_is_withdrawn_however_many_lines_are_broken(
+    tmp_path: Path, readers: object
+) -> None:
+    found = await changes(lines(tmp_path, *["broken"] * 150, {"id": "b", "text": "x", "readers": readers}))
+    (fault,) = [change for change in found if change.id == "b"]
+    assert isinstance(fault, Fault)
+    assert fault.withdraw
+    assert not any(change.withdraw for change in found if isinstance(change, Fault) and change.id != "b")
+
+
 async def test_bytes_that_are_not_utf8_are_a_broken_line(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(b'{"id": "a", "text": "caf\xe9"}\n\xef\xbb\xbf\n')
@@ -98,7 +110,7 @@ async def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
 async def test_after_a_hundred_faults_the_others_are_counted(tmp_path: Path) -> None:
     found = await changes(lines(tmp_path, *["broken"] * 150, GOOD))
     assert len(found) == 102
-    assert found[-1] == Fault("r.jsonl", "50 more lines could not be read")
+    assert found[-1] == Fault("r.jsonl", "150 lines could not be read; the first 100 of them are named")
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.gz"])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rungwise_connectors.parsers import front_matter
 from rungwise_connectors.parsers.front_matter import FrontMatter
-from rungwise_connectors.types import ParseError
+from rungwise_connectors.types import ReadersError
 
 
 def test_the_four_fields_and_the_text_after_them() -> None:
@@ -49,7 +49,7 @@ def test_readers_as_people_write_them(readers: str, expected: set[str]) -> None:
     ],
 )
 def test_readers_that_cannot_be_read_are_refused_not_overlooked(block: str) -> None:
-    with pytest.raises(ParseError, match="front matter"):
+    with pytest.raises(ReadersError, match="front matter"):
         front_matter.split(f"---\n{block}\n---\ntext")
 
 
@@ -57,7 +57,7 @@ def test_readers_that_cannot_be_read_are_refused_not_overlooked(block: str) -> N
     "text", ["---\nreaders: staff\ntext without an end", "\n---\nreaders: staff\n" + "x\n" * 20_000]
 )
 def test_readers_in_a_block_without_an_end_are_refused(text: str) -> None:
-    with pytest.raises(ParseError, match="does not end"):
+    with pytest.raises(ReadersError, match="does not end"):
         front_matter.split(text)
 
 
@@ -104,7 +104,7 @@ def test_no_block_breaks_it(block: str) -> None:
     text = f"---\n{block}\n---\nrest"
     try:
         said, rest = front_matter.split(text)
-    except ParseError:
+    except ReadersError:
         return
     assert text.endswith(rest)
     assert rest
