@@ -193,9 +193,9 @@ class SqlLog:
         self._journalled = True
 
     def _drop(self, count: int, why: str) -> None:
-        first = not self._dropped
-        self._dropped += count
-        if first or self._dropped % 1000 < count:
+        with self._moved:
+            before, self._dropped = self._dropped, self._dropped + count
+        if not before or before // 1000 != self._dropped // 1000:
             logger.error("%s: %d records are lost", why, self._dropped)
 
     # The database thread.

