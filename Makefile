@@ -55,11 +55,11 @@ docs: .venv/.ready ## write docs/reference from the code
 	$(BIN)/python -m rungwise_pipelines.reference
 
 bench: .venv/.ready ## measure the gateway against its neighbours, as ratios
-	$(BIN)/python tests/benchmarks/gateway.py
+	$(BIN)/python tests/benchmarks/gateway.py $(ARGS)
 
 bench-retrieval: .venv/.ready ## measure retrieval on DATA=FOLDER of docs.jsonl.gz and queries*.jsonl.gz
 	@test -d "$$DATA" || { echo "usage: make bench-retrieval DATA=FOLDER" >&2; exit 2; }
-	$(BIN)/python tests/benchmarks/retrieval.py "$$DATA"
+	$(BIN)/python tests/benchmarks/retrieval.py "$$DATA" $(ARGS)
 
 clean: ## remove the environment and all caches; RUNGWISE_HOME stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
