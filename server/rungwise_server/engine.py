@@ -301,8 +301,9 @@ class Answer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Shielded: a caller who left must not cancel the row that says so.
-        await asyncio.shield(self._close())
+        if not self._logged:
+            # Shielded: a caller who left must not cancel the row that says so.
+            await asyncio.shield(self._close())
 
     async def _close(self) -> None:
         close = getattr(self._deltas, "aclose", None)

@@ -1,5 +1,7 @@
 """Counters and histograms for Prometheus, all taken from the inferences as they are logged."""
 
+from typing import NamedTuple
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -8,11 +10,24 @@ from rungwise_server.types import Inference
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
+class _Series(NamedTuple):
+    """The children of one combination of labels; looking them up anew costs more than counting."""
+
+    requests: Counter
+    first: Histogram
+    total: Histogram
+    input: Counter
+    output: Counter
+    cost: Counter
+    empty: Counter
+
+
 class Metrics:
     """What a dashboard shows: requests and their outcome, time, tokens, money, by workload and candidate."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._series: dict[tuple[str, str, str, str], _Series] = {}
         by = ("workload", "candidate")
         self._requests = Counter(
             "rungwise_requests", "Answers by outcome.", (*by, "surface", "outcome"), registry=self._registry
@@ -36,17 +51,32 @@ class Metrics:
 
     def observe(self, inference: Inference) -> None:
         """Count one inference."""
-        workload, candidate = inference.workload, inference.candidate
-        self._requests.labels(workload, candidate, inference.surface, inference.outcome).inc()
-        self._first.labels(workload, candidate).observe(inference.first_ms / 1000)
-        self._total.labels(workload, candidate).observe(inference.total_ms / 1000)
+        key = (inference.workload, inference.candidate, inference.surface, inference.outcome)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._of(*key)
+        series.requests.inc()
+        series.first.observe(inference.first_ms / 1000)
+        series.total.observe(inference.total_ms / 1000)
         if inference.usage is not None:
-            self._tokens.labels(workload, candidate, "input").inc(inference.usage.input_tokens)
-            self._tokens.labels(workload, candidate, "output").inc(inference.usage.output_tokens)
+            series.input.inc(inference.usage.input_tokens)
+            series.output.inc(inference.usage.output_tokens)
         if inference.cost:
-            self._cost.labels(workload, candidate).inc(inference.cost)
+            series.cost.inc(inference.cost)
         if not inference.passages and not inference.housekeeping:
-            self._empty.labels(workload).inc()
+            series.empty.inc()
+
+    def _of(self, workload: str, candidate: str, surface: str, outcome: str) -> "_Series":
+        by = (workload, candidate)
+        return _Series(
+            self._requests.labels(*by, surface, outcome),
+            self._first.labels(*by),
+            self._total.labels(*by),
+            self._tokens.labels(*by, "input"),
+            self._tokens.labels(*by, "output"),
+            self._cost.labels(*by),
+            self._empty.labels(workload),
+        )
 
     def expose(self) -> tuple[bytes, str]:
         """The exposition and its content type."""

@@ -14,7 +14,7 @@ from rungwise_server.api.chat_wire import Writer, read_chat
 from rungwise_server.api.errors import error_body, error_headers, error_status
 from rungwise_server.engine import Answer, Engine
 from rungwise_server.errors import RungwiseError, TooLarge
-from rungwise_server.types import new_id
+from rungwise_server.types import Ids
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,11 +34,12 @@ class Chat:
         self._engine = engine
         self._gate = gate
         self._max_body = max_body
+        self._new_id = Ids("chatcmpl")
         self._public_url = public_url.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        request_id = new_id("chatcmpl")
+        request_id = self._new_id()
         task = asyncio.current_task()
         assert task is not None
         gone = False
