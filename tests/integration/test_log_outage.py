@@ -180,6 +180,22 @@ async def test_neither_database_nor_spool(tmp_path: Path) -> None:
     await again.close()
 
 
+async def test_a_spool_that_somebody_deletes(tmp_path: Path) -> None:
+    path = tmp_path / "rungwise.db"
+    spool = tmp_path / "spool"
+    log = SqlLog(open_database(f"sqlite:///{path}"), spool)
+    path.rename(tmp_path / "elsewhere.db")
+    await _append(log, 0, 30)
+    await _until(lambda: log.state().status == "spooling" and log.state().waiting == 30)
+    shutil.rmtree(spool)
+    (tmp_path / "elsewhere.db").rename(path)
+    await _until(lambda: log.lost == 30)
+    expected = await _append(log, 30, 60)
+    assert await _ids(log) == expected
+    await log.close()
+    assert log.lost == 30
+
+
 async def test_closing_with_no_place_at_all_counts_what_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "rungwise.db"
     spool = tmp_path / "spool"

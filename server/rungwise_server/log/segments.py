@@ -94,6 +94,7 @@ class Segments:
                 self._start, self._done = 0, 0
             else:
                 break
+        self._taken = self._start, self._done
         return []
 
     def done(self) -> None:

@@ -141,7 +141,10 @@ class SqlLog:
                 self._hurry.set()
                 self._wake.set()
             self._moved.wait_for(
-                lambda: (self._settled >= target and self._adopted and not self._leftovers) or bool(self._reason),
+                lambda: (
+                    bool(self._reason)
+                    or (self._settled + self._spool.lost >= target and self._adopted and not self._leftovers)
+                ),
                 timeout=_PATIENCE,
             )
 
@@ -218,13 +221,13 @@ class SqlLog:
                     self._journal.join()
                 wait = min(2 * wait, _LONGEST_WAIT)
                 continue
+            wait = _FIRST_WAIT
+            self._recovered()
             if moved:
-                wait = _FIRST_WAIT
-                self._recovered()
-            elif last:
+                continue
+            if last:
                 break
-            else:
-                self._work.wait()
+            self._work.wait()
         kept_nowhere = self._spool.close()
         if kept_nowhere:
             self._drop(kept_nowhere, "closed while neither the database nor the spool could be written")
@@ -300,6 +303,6 @@ class SqlLog:
 
     def _recovered(self) -> None:
         if self._reason:
-            logger.warning("the log's database answers again")
+            logger.warning("the log's database takes records again")
             with self._moved:
                 self._reason = ""
