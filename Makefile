@@ -47,9 +47,8 @@ check: .venv/.ready ## lint, types, imports, lock, reference, container files
 	$(BIN)/lint-imports
 	$(BIN)/uv lock --check --quiet
 	$(BIN)/python -m rungwise_pipelines.reference --check
-	@if [ -f docker-compose.yml ]; then set -x; \
-		$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml; fi
-	@if [ -f deploy/Dockerfile ] && command -v hadolint >/dev/null; then set -x; hadolint deploy/Dockerfile; fi
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/hadolint deploy/Dockerfile
 
 docs: .venv/.ready ## write docs/reference from the code
 	$(BIN)/python -m rungwise_pipelines.reference

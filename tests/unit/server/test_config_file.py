@@ -6,6 +6,7 @@ import pytest
 from rungwise_server.config_file import load_settings
 from rungwise_server.errors import ConfigError
 
+ROOT = Path(__file__).parents[3]
 CANDIDATES = """\
 candidates:
   small: {kind: extractive}
@@ -269,3 +270,8 @@ def test_own_prompts_and_ambient_candidates_are_known(tmp_path: Path) -> None:
 
 def test_sections_without_content_are_defaults(tmp_path: Path) -> None:
     load(tmp_path, "server:\nsources:\n  # nothing yet\ncollections:\n  wiki:\n")
+
+
+@pytest.mark.parametrize("file", ["examples/rungwise.yaml", "deploy/rungwise.docker.yaml"])
+def test_the_files_that_come_along_load(file: str) -> None:
+    assert load_settings(ROOT / file, {"OPENAI_API_KEY": "o", "VLLM_URL": "http://gpu:8000"}).workloads
