@@ -13,13 +13,18 @@ from rungwise_pipelines.commands.options import Config, Json, settings_of
 from rungwise_pipelines.commands.output import emit, note, table
 
 if TYPE_CHECKING:
+    from rungwise_connectors.sandbox import Parser
     from rungwise_pipelines.ingest.progress import Progress
     from rungwise_pipelines.ingest.report import IngestReport, SourceReport
     from rungwise_pipelines.ingest.sync import Source
     from rungwise_server.config import Settings
+    from rungwise_server.protocols import Embedder
 
 _SHOWN = 50
 """Failures told to a person; --json has them all."""
+
+_RETRY_SECONDS = 10.0
+"""Between two attempts at a round while watching, when a part of the house is away."""
 
 
 def ingest(
@@ -93,32 +98,50 @@ async def _ingest(
     as_json: bool,
 ) -> bool:
     from rungwise_connectors.sandbox import Parser
-    from rungwise_pipelines.ingest.run import run
     from rungwise_server import bootstrap
-    from rungwise_server.errors import RungwiseError
 
     embedder = await bootstrap.open_embedder(settings)
     ok = True
     async with Parser() as parser:
         rounds = _rounds(settings, sources) if watch else _once(sources)
         async with aclosing(rounds):
-            first = True
+            told = False
             async for chosen in rounds:
-                try:
-                    with _progress() as progress:
-                        report = await run(
-                            settings, chosen, embedder, parser, progress, rebuild=rebuild, allow_empty=allow_empty
-                        )
-                except RungwiseError as error:
-                    if first:
-                        raise
-                    note(error.message)
-                    continue
-                if first or report.eventful or ok != report.ok:
+                report = await _round(settings, chosen, embedder, parser, rebuild, allow_empty, retry=told)
+                if not told or report.eventful or ok != report.ok:
                     _tell(report, as_json)
-                ok = report.ok
-                first = rebuild = False
+                ok, told, rebuild = report.ok, True, False
     return ok
+
+
+async def _round(
+    settings: "Settings",
+    sources: Sequence["Source"],
+    embedder: "Embedder",
+    parser: "Parser",
+    rebuild: bool,
+    allow_empty: bool,
+    *,
+    retry: bool,
+) -> "IngestReport":
+    """One run; with `retry`, until it goes through."""
+    from rungwise_pipelines.ingest.run import run
+    from rungwise_server.errors import RungwiseError
+
+    said = ""
+    while True:
+        try:
+            with _progress() as progress:
+                return await run(
+                    settings, sources, embedder, parser, progress, rebuild=rebuild, allow_empty=allow_empty
+                )
+        except RungwiseError as error:
+            if not retry:
+                raise
+            if error.message != said:
+                said = error.message
+                note(said)
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _once(sources: Sequence["Source"]) -> AsyncGenerator[Sequence["Source"], None]:

@@ -14,14 +14,15 @@ from msgspec import Struct
 from rungwise_connectors.types import Change, Deletion, Document, Fault, Parsed, ParseError
 from rungwise_pipelines.ingest.split import Origin, Splitter
 from rungwise_pipelines.ingest.state import Known
+from rungwise_server.errors import SetupError
 from rungwise_server.types import Passage, principal
 
 
 class Parser(Protocol):
-    """Reads a document. Raises ParseError."""
+    """Reads documents."""
 
     async def parse(self, document: Document) -> Parsed:
-        """The document's text with its sections."""
+        """The document's text with its sections. Raises ParseError, or RuntimeError if it can read none at all."""
 
 
 class Unchanged(Struct, frozen=True):
@@ -95,7 +96,10 @@ class Preparer:
         seen = self._seen(document)
         if before and before.content and before.seen == seen != "" and not before.failed:
             return Unchanged(document.id)
-        parsed = await self._parser.parse(document)
+        try:
+            parsed = await self._parser.parse(document)
+        except RuntimeError as error:
+            raise SetupError(f"no document can be read: {error}") from error
         readers = self._readers(document, parsed)
         if isinstance(readers, Failed):
             return readers

@@ -1,37 +1,29 @@
 """The engine: makes the index say what the sources say, and do no more work for it than what changed.
 
-A source's changes come in batches. Each document is skipped when its version is known, else read (several at a time)
-and compared by content; what is new is split, embedded and written in groups, and a batch's cursor is saved with the
-group that completes it. Afterwards the source's listing, where it has one, tells what is gone and what was missed.
+A source's changes come first. Each document is skipped when its version is known, else read and compared by content;
+what is new is split, embedded and written. Then the source's listing, where it has one, tells what is gone and what was
+missed. Nothing is removed because a source broke off, or because it seems to be empty all of a sudden.
 """
 
-import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from rungwise_connectors.types import Connector, Cursor, Listing, SourceError
-from rungwise_pipelines.ingest.prepare import Parser, Prepared, Preparer, Ready, Setup
+from rungwise_connectors.types import Connector, Listing, SourceError
+from rungwise_pipelines.ingest.flow import Flow
+from rungwise_pipelines.ingest.prepare import Parser, Preparer, Setup
 from rungwise_pipelines.ingest.progress import Progress, Silent
 from rungwise_pipelines.ingest.report import Failure, SourceReport
 from rungwise_pipelines.ingest.split import VERSION, Splitter
 from rungwise_pipelines.ingest.state import SourceState, sources_of
-from rungwise_pipelines.ingest.write import EMBED, Terms, Writer
+from rungwise_pipelines.ingest.write import Terms, Writer
 from rungwise_server.database import Database
 from rungwise_server.errors import EmbedderMismatch
 from rungwise_server.protocols import Embedder, PassageIndex
 from rungwise_server.types import CollectionSpec
-
-AHEAD = 16
-"""Documents that are read while earlier ones are embedded; bounds what waits in memory."""
-
-GROUP = 512
-"""Documents written together at most, where they have few passages or none."""
 
 
 class Source(Struct, frozen=True):
@@ -46,14 +38,6 @@ class Source(Struct, frozen=True):
     readers: frozenset[str] = frozenset()
     nothing: str = "has no documents"
     place: Path | None = None
-
-
-class _Checkpoint(Struct, frozen=True):
-    cursor: Cursor
-
-
-class _Settle(Struct, frozen=True):
-    """A document comes again: what is known of it must be written first."""
 
 
 class Sync:
@@ -114,14 +98,10 @@ class Sync:
             await state.begin(collection, spec.id)
         setup = Setup(collection, name, source.readers, (self._embedder.name, self._terms.name, VERSION))
         indexed = await self._index.documents(collection, name)
-        run = _Run(
-            source.connector,
-            Preparer(setup, self._parser, self._splitter, self._detect),
-            Writer(self._index, self._embedder, self._terms, state, name, indexed, self._progress),
-            state,
-            setup.fingerprint,
-            self._progress,
-        )
+        preparer = Preparer(setup, self._parser, self._splitter, self._detect)
+        writer = Writer(self._index, self._embedder, self._terms, state, name, indexed, self._progress)
+        flow = Flow(source.connector, preparer, writer, state, setup.fingerprint)
+        run = _Run(source.connector, flow, writer, state, setup.fingerprint, self._progress)
         report = SourceReport(name, collection)
         try:
             report.warning = await run.whole(allow_empty)
@@ -144,21 +124,14 @@ class _Run:
     """One run of one source."""
 
     def __init__(
-        self,
-        connector: Connector,
-        preparer: Preparer,
-        writer: Writer,
-        state: SourceState,
-        setup: str,
-        progress: Progress,
+        self, connector: Connector, flow: Flow, writer: Writer, state: SourceState, setup: str, progress: Progress
     ) -> None:
         self.connector = connector
-        self.preparer = preparer
+        self.flow = flow
         self.writer = writer
         self.state = state
         self.setup = setup
         self.progress = progress
-        self.seen: set[str] = set()
 
     def count(self, report: SourceReport) -> None:
         """Write into the report what became of the documents."""
@@ -180,7 +153,7 @@ class _Run:
         if listing and since is None and self.progress.wants_total:
             total = sum([1 async for _ in listing.ids()])
         self.progress.begin(self.connector.name, total)
-        await self.changes(since)
+        await self.flow.changes(since)
         if listing is None:
             if since is None:
                 await self.state.save(gone=self._stale_failures())
@@ -188,14 +161,16 @@ class _Run:
             return ""
         listed = {id async for id in listing.ids()}
         if since is not None and not listed <= self.state.documents.keys():
-            await self.changes(None)
+            await self.flow.changes(None)
             since = None
         return await self.compare(listed, allow_empty, whole=since is None)
 
     async def compare(self, listed: set[str], allow_empty: bool, *, whole: bool) -> str:
         """Remove what the source does not list, unless that is nearly everything and it says so for the first time."""
         mark = self.state.mark
-        held = self.writer.indexed | {id for id, known in self.state.documents.items() if known.content}
+        held = self.writer.indexed | {
+            id for id, known in self.state.documents.items() if known.content or not known.failed
+        }
         if len(listed) * 10 < len(held) and not allow_empty and not mark.emptied:
             await self.state.save(mark=msgspec.structs.replace(mark, emptied=True))
             return (
@@ -217,70 +192,3 @@ class _Run:
             for id, known in self.state.documents.items()
             if known.failed and not known.content and id not in self.writer.outcome.failed
         ]
-
-    async def changes(self, since: Cursor | None) -> None:
-        """Read, prepare and write every change since `since`. What came before a SourceError is kept."""
-        group: list[Prepared] = []
-        passages, mark = 0, self.state.mark
-        broken: SourceError | None = None
-        stream = self._prepared(since)
-        async with aclosing(stream):
-            try:
-                async for item in stream:
-                    settle = isinstance(item, _Settle)
-                    if isinstance(item, _Checkpoint):
-                        mark = msgspec.structs.replace(mark, cursor=item.cursor, setup=self.setup)
-                    elif not isinstance(item, _Settle):
-                        group.append(item)
-                        passages += len(item.passages or ()) if isinstance(item, Ready) else 0
-                    if settle or passages >= EMBED or len(group) >= GROUP:
-                        await self.writer.write(group, mark)
-                        self.seen.difference_update(done.id for done in group)
-                        group, passages = [], 0
-            except SourceError as error:
-                broken = error
-        if broken is None:
-            mark = msgspec.structs.replace(mark, setup=self.setup)
-        await self.writer.write(group, mark)
-        self.seen.clear()
-        if broken:
-            raise broken
-
-    async def _prepared(self, since: Cursor | None) -> AsyncGenerator[Prepared | _Checkpoint | _Settle, None]:
-        """Changes in their order, prepared up to AHEAD of where they are taken."""
-        window: deque[asyncio.Task[Prepared] | _Checkpoint] = deque()
-        broken: SourceError | None = None
-        batches = self.connector.changes(since)
-        try:
-            try:
-                async for batch in batches:
-                    for change in batch.changes:
-                        if change.id in self.seen:
-                            while window:
-                                yield await _taken(window)
-                            yield _Settle()
-                        self.seen.add(change.id)
-                        window.append(asyncio.create_task(self.preparer.prepare(change, self.state.documents)))
-                        while len(window) > AHEAD:
-                            yield await _taken(window)
-                    window.append(_Checkpoint(batch.cursor))
-            except SourceError as error:
-                broken = error
-            while window:
-                yield await _taken(window)
-        finally:
-            tasks = [waiting for waiting in window if isinstance(waiting, asyncio.Task)]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if isinstance(batches, AsyncGenerator):
-                await batches.aclose()
-        if broken:
-            raise broken
-
-
-async def _taken(window: "deque[asyncio.Task[Prepared] | _Checkpoint]") -> Prepared | _Checkpoint:
-    first = window[0]
-    taken = await first if isinstance(first, asyncio.Task) else first
-    window.popleft()
-    return taken

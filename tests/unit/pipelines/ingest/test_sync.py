@@ -12,8 +12,8 @@ from rungwise_connectors.folder import Folder
 from rungwise_connectors.records import Records
 from rungwise_connectors.testing import ListConnector
 from rungwise_connectors.types import Batch, Cursor, Deletion, Document, Fault, SourceError
+from rungwise_pipelines.ingest.flow import AHEAD
 from rungwise_pipelines.ingest.state import SourceState
-from rungwise_pipelines.ingest.sync import AHEAD
 from rungwise_server.database import Database, open_database
 from rungwise_server.errors import EmbedderMismatch, UpstreamError, UpstreamRefused
 from rungwise_server.testing.retrieval_embedder import HashEmbedder

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rungwise_connectors.parsers.parse import parse
 from rungwise_connectors.testing import ListConnector
 from rungwise_connectors.types import Document, Fault, Parsed
-from rungwise_pipelines.ingest import sync, write
+from rungwise_pipelines.ingest import flow, write
 from rungwise_pipelines.ingest.sync import Source, Sync
 from rungwise_server.database import Database, open_database
 from rungwise_server.retrieval.language import guess
@@ -89,7 +89,7 @@ class MortalDatabase(Database):
 @pytest.fixture(scope="module")
 def mortal_database() -> Iterator[MortalDatabase]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(sync, "GROUP", 2)
+        patch.setattr(flow, "GROUP", 2)
         patch.setattr(write, "WRITE", 1)
         path = Path(folder) / "state.db"
         database = open_database(f"sqlite:///{path}")
