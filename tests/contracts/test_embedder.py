@@ -1,12 +1,17 @@
-"""Every Embedder keeps the contract: the fake, the embedded model, a model in a folder."""
+"""Every Embedder keeps the contract: the fake, the embedded model, a model in a folder, one behind a URL."""
 
+from collections.abc import AsyncIterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from rungwise_server.protocols import Embedder
 from rungwise_server.retrieval.minilm import MiniLM
+from rungwise_server.retrieval.onnx import open_folder
+from rungwise_server.retrieval.openai_embeddings import OpenAIEmbeddings
 from rungwise_server.testing.retrieval_embedder import EmbedderContract, HashEmbedder
+from rungwise_server.testing.upstream import FakeUpstream
 
 
 @cache
@@ -24,3 +29,18 @@ class TestMiniLM(EmbedderContract):
     @pytest.fixture
     def embedder(self) -> Embedder:
         return minilm()
+
+
+class TestOnnxFolder(EmbedderContract):
+    @pytest.fixture
+    def embedder(self) -> Embedder:
+        return open_folder(Path(__file__).parents[1] / "unit" / "server" / "retrieval" / "data" / "tiny_model")
+
+
+class TestOpenAIEmbeddings(EmbedderContract):
+    @pytest.fixture
+    async def embedder(self) -> AsyncIterator[Embedder]:
+        async with FakeUpstream() as upstream:
+            embeddings = await OpenAIEmbeddings.open(upstream.url, "hash", dimensions=64)
+            yield embeddings
+            await embeddings.close()

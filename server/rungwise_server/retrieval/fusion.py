@@ -32,9 +32,9 @@ def blend(dense: Sequence[Passage], sparse: Sequence[Passage], weight: float, li
 
     A passage's `score` becomes that sum: 1 is the best by both, in a ranking that tells them well apart.
     """
-    near, far = (dense[0].score, dense[-1].score) if dense else (0.0, 0.0)
-    spread = max(near - far, FLAT)
-    most = sparse[0].score if sparse and sparse[0].score > 0 else 1.0
+    far = min((passage.score for passage in dense), default=0.0)
+    spread = max([FLAT, *(passage.score - far for passage in dense)])
+    most = max((passage.score for passage in sparse), default=0.0) or 1.0
     scores = {passage.id: weight * (passage.score - far) / spread for passage in dense}
     for passage in sparse:
         scores[passage.id] = scores.get(passage.id, 0.0) + (1 - weight) * passage.score / most

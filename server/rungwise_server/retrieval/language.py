@@ -34,7 +34,11 @@ _FAMILIES = {
     "cyrillic": {"ru", "uk"},
     "arabic": {"ar", "fa"},
 }
-_OWN = (("latin", "vi", "ơưạảấầậắặếềệộốồớờợụứừự"), ("cyrillic", "uk", "іїєґ"), ("arabic", "fa", "پچژگ"))
+_OWN = (
+    ("latin", "vi", "ơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ"),
+    ("cyrillic", "uk", "іїєґ"),
+    ("arabic", "fa", "پچژگ"),
+)
 _WORD = re.compile(r"[^\W\d_]+")
 _KANA_SHARE = 0.05
 _LEAD = 1.25

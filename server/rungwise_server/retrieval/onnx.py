@@ -131,7 +131,7 @@ class OnnxEmbedder:
 
     def _tokens(self, texts: list[str]) -> list[Tokens]:
         clean = [text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+        return [encoding.ids or [0] for encoding in self._tokenizer.encode_batch_fast(clean)]
 
     def _encode(self, batch: list[Tokens]) -> Vector:
         lengths = np.array([len(ids) for ids in batch])

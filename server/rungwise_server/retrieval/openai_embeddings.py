@@ -204,16 +204,16 @@ class OpenAIEmbeddings:
     def _vectors(self, answer: bytes, count: int) -> Vector:
         try:
             rows = sorted(self._decoder.decode(answer).data, key=lambda row: row.index)
-            vectors = np.array([row.embedding for row in rows], np.float32)
+            vectors = np.array([row.embedding for row in rows], np.float64)
         except (msgspec.MsgspecError, ValueError) as error:
             raise UpstreamError(f"{self._where} answered something else than embeddings: {error}") from None
         if [row.index for row in rows] != list(range(count)) or vectors.ndim != 2 or not vectors.shape[1]:
             raise UpstreamError(f"{self._where} answered {len(rows)} embeddings for {count} texts, or empty ones")
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        with np.errstate(over="ignore"):
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(norms).all() or not norms.all():
             raise UpstreamError(f"{self._where} answered an embedding that is zero or no number")
-        vectors /= norms
-        return vectors
+        return np.asarray(vectors / norms, np.float32)
 
     def _failure(self, status: int, answer: bytes, retry_after: str) -> UpstreamError:
         message = f"{self._where} answered {status}: {_reason(answer)}"

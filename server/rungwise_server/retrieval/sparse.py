@@ -98,13 +98,10 @@ class Bm25Encoder:
         stopped = STOPWORDS.get(language, frozenset())
         counts: Counter[str] = Counter()
         length = 0
-        for word, whole in _words(text):
-            if whole:
-                counts[word] += 1
-                continue
-            if _content(word, stopped):
-                counts[self._stem(word.lower(), language)] += 1
-                length += 1
+        words = _words(text)
+        for word, whole in [pair for pair in words if pair[1] or _content(pair[0], stopped)] or words:
+            counts[word if whole else self._stem(word.lower(), language)] += 1
+            length += not whole
         norm = K1 * (1 - B + B * length / AVERAGE)
         return _vector({term: count * (K1 + 1) / (count + norm) for term, count in counts.items()})
 

@@ -1,0 +1,105 @@
+"""A model in a folder. `data/tiny_model` is one table of 16 words, looked up: small enough to calculate by hand."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rungwise_server.errors import SetupError
+from rungwise_server.retrieval.minilm import MiniLM
+from rungwise_server.retrieval.onnx import open_folder
+
+TINY = Path(__file__).parent / "data" / "tiny_model"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(TINY, tmp_path / "tiny"))
+
+
+async def test_mean_and_cls_pooling(folder: Path) -> None:
+    words = await open_folder(folder).embed(["moss", "grows"], "passage")
+    (mean,) = await open_folder(folder, pooling="mean").embed(["moss grows"], "passage")
+    (first,) = await open_folder(folder, pooling="cls").embed(["moss grows"], "passage")
+    np.testing.assert_allclose(first, words[0], atol=1e-6)
+    assert float(mean @ words[0]) < 0.99
+    assert float(mean @ words[1]) > 0.3
+
+
+async def test_texts_are_cut(folder: Path) -> None:
+    embedder = open_folder(folder, max_tokens=8)
+    long, short = await embedder.embed(["moss " * 8 + "refund " * 50, "moss"], "passage")
+    np.testing.assert_allclose(long, short, atol=1e-6)
+
+
+async def test_prefixes_differ_by_kind(folder: Path) -> None:
+    embedder = open_folder(folder, query_prefix="north ", passage_prefix="side ")
+    plain = open_folder(folder)
+    query = await embedder.embed(["moss"], "query")
+    np.testing.assert_allclose(query, await plain.embed(["north moss"], "query"), atol=1e-6)
+    passage = await embedder.embed(["moss"], "passage")
+    np.testing.assert_allclose(passage, await plain.embed(["side moss"], "passage"), atol=1e-6)
+    assert embedder.name != plain.name
+
+
+def test_the_name_follows_the_weights(folder: Path, tmp_path: Path) -> None:
+    before = open_folder(folder).name
+    assert before.startswith("tiny@")
+    moved = Path(shutil.copytree(folder, tmp_path / "elsewhere" / "tiny" / "onnx")).parent
+    (moved / "onnx" / "tokenizer.json").rename(moved / "tokenizer.json")
+    assert open_folder(moved).name == before
+    assert open_folder(folder, pooling="cls").name != before
+    weights = bytearray((folder / "model.onnx").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(weights)
+    assert open_folder(folder).name != before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.onnx", None, "holds no model.onnx"),
+        ("tokenizer.json", None, "holds no tokenizer.json"),
+        ("model.onnx", b"not a model", "cannot load the model"),
+        ("model.onnx", b"", "cannot load the model"),
+        ("tokenizer.json", b"{}", "is no tokenizer"),
+    ],
+)
+def test_a_missing_or_broken_file_is_named(folder: Path, name: str, content: bytes | None, message: str) -> None:
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(SetupError, match=message):
+        open_folder(folder)
+
+
+async def test_a_query_overtakes_passages() -> None:
+    embedder = MiniLM(threads=1)
+    passages = asyncio.create_task(embedder.embed(["clause " * 250] * 24, "passage"))
+    await asyncio.sleep(0)
+    await embedder.embed(["when do you open?"], "query")
+    assert not passages.done()
+    await passages
+
+
+async def test_cancelling_ends_the_work() -> None:
+    embedder = MiniLM(threads=1)
+    task = asyncio.create_task(embedder.embed(["clause " * 250] * 400, "passage"))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    # The only thread is free again long before 200 batches could have been done.
+    async with asyncio.timeout(5):
+        await embedder.embed(["clause"], "passage")
+
+
+async def test_recent_queries_are_remembered_by_text(folder: Path) -> None:
+    embedder = open_folder(folder)
+    first = await embedder.embed(["moss", "refund"], "query")
+    swapped = await embedder.embed(["refund", "moss"], "query")
+    np.testing.assert_array_equal(first[::-1], swapped)
+    passage = await embedder.embed(["moss"], "passage")
+    np.testing.assert_allclose(passage[0], first[0], atol=1e-6)
