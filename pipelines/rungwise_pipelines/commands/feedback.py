@@ -7,7 +7,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -60,34 +60,43 @@ def export(
     asyncio.run(_export(settings_of(config), output, workload, kind, since, after, as_json))
 
 
+class Said(NamedTuple):
+    """Feedback with the answer that it is about and the one that it was preferred to, where the log has them."""
+
+    feedback: "Feedback"
+    about: "Inference | None"
+    over: "Inference | None"
+
+
 async def _list(
     settings: "Settings", workload: str, kind: Kind | None, since: datetime.datetime | None, limit: int, as_json: bool
 ) -> None:
-    rows = []
+    found = []
     async with _log(settings) as log:
-        async for row in joined(log, workload=workload, kind=kind, since=since, limit=limit):
+        async for said in joined(log, workload=workload, kind=kind, since=since, limit=limit):
             if as_json:
-                emit(row)
+                emit(as_row(said))
             else:
-                rows.append(row)
+                found.append(said)
     if as_json:
         return
-    if not rows:
-        say("There is no feedback yet. Clients send it to POST /v1/feedback.")
+    if not found:
+        say("There is no such feedback yet. Clients send it to POST /v1/feedback.")
         return
-    cells = [
-        (
-            datetime.datetime.fromtimestamp(float(str(row["at"]))).isoformat(" ", "minutes"),
-            str(row["kind"]),
-            "" if row["value"] is None else f"{row['value']:+}",
-            str(row["text"] or row["correction"] or row["passage_id"] or ""),
-            str(row["question"] or ""),
-            str(row["candidate"] or ""),
-            str(row["inference_id"]),
-        )
-        for row in rows
-    ]
-    table(("at", "kind", "value", "said", "question", "candidate", "inference"), cells)
+    table(("at", "kind", "value", "said", "question", "candidate", "inference"), [_cells(said) for said in found])
+
+
+def _cells(said: Said) -> tuple[str, ...]:
+    feedback, about, _ = said
+    return (
+        datetime.datetime.fromtimestamp(feedback.at).isoformat(" ", "minutes"),
+        feedback.kind,
+        "" if feedback.value is None else f"{feedback.value:+}",
+        feedback.text or feedback.passage_id,
+        about.query if about else "",
+        about.candidate if about else "",
+        feedback.inference_id,
+    )
 
 
 async def _export(
@@ -103,9 +112,9 @@ async def _export(
     try:
         with output.open("a" if after else "w", encoding="utf-8") as file:
             async with _log(settings) as log:
-                async for row in joined(log, workload=workload, kind=kind, since=since, after=after):
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    count, position = count + 1, int(str(row["position"]))
+                async for said in joined(log, workload=workload, kind=kind, since=since, after=after):
+                    file.write(json.dumps(as_row(said), ensure_ascii=False) + "\n")
+                    count, position = count + 1, said.feedback.position
     except OSError as error:
         raise SetupError(f"{output} cannot be written: {error.strerror}.") from None
     if as_json:
@@ -137,8 +146,8 @@ async def joined(
     since: datetime.datetime | None = None,
     after: int = 0,
     limit: int = 0,
-) -> AsyncIterator[dict[str, object]]:
-    """Feedback with the answer it was given to, by position. Without the answer in the log its fields are null."""
+) -> AsyncIterator[Said]:
+    """Feedback by position, oldest first. With a `workload`, feedback whose answer is not in the log is left out."""
     from rungwise_server.types import Feedback, LogQuery
 
     left = limit or math.inf
@@ -151,7 +160,7 @@ async def joined(
             about = answers.get(said.inference_id)
             if (kind and said.kind != kind) or (workload and (about is None or about.workload != workload)):
                 continue
-            yield _row(said, about, answers.get(said.over))
+            yield Said(said, about, answers.get(said.over))
             left -= 1
             if left <= 0:
                 return
@@ -169,7 +178,10 @@ async def _answers(log: "SqlLog", page: "list[Feedback]") -> "dict[str, Inferenc
     return {record.id: record async for record in log.read(query) if isinstance(record, Inference)}
 
 
-def _row(said: "Feedback", about: "Inference | None", over: "Inference | None") -> dict[str, object]:
+def as_row(joined: Said) -> dict[str, object]:
+    """What programs get: a line of JSON. What is not known is null."""
+    said, about, over = joined
+
     def text(inference: "Inference | None") -> str | None:
         return inference.choices[0].text if inference and inference.choices else None
 

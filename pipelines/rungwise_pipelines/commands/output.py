@@ -16,12 +16,12 @@ def plain(text: str) -> str:
 
 def emit(value: Mapping[str, object] | Sequence[object]) -> None:
     """One line of JSON on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    print(json.dumps(value, ensure_ascii=False, separators=(",", ":")), flush=True)  # noqa: T201
 
 
 def say(text: str = "") -> None:
     """A line for people on standard output."""
-    sys.stdout.write(plain(text) + "\n")
+    print(plain(text), flush=True)  # noqa: T201 - flushed: a pipe's reader waits for the server's address
 
 
 def note(text: str) -> None:

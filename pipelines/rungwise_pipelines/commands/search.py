@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from rungwise_pipelines.commands.options import As, Config, Group, Json, caller_of, settings_of
-from rungwise_pipelines.commands.output import emit, note, plain, say, table
+from rungwise_pipelines.commands.output import emit, note, say, table
 from rungwise_server.errors import BadRequest, SetupError
 
 if TYPE_CHECKING:
@@ -127,5 +127,5 @@ def _show(passages: Sequence["Passage"]) -> None:
     if not passages:
         say("Nothing found that this caller may read.")
         return
-    rows = [(f"{p.score:.4f}", p.place, " ".join(plain(p.text).split())[:240], p.document_id) for p in passages]
+    rows = [(f"{p.score:.4f}", p.place, " ".join(p.text.split())[:240], p.document_id) for p in passages]
     table(("score", "place", "text", "document"), rows)

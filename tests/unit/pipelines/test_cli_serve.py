@@ -18,7 +18,7 @@ RUNGWISE = [sys.executable, "-m", "rungwise_pipelines"]
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    hidden = ("RUNGWISE_CONFIG", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "VLLM_URL")
+    hidden = ("PYTHONUNBUFFERED", "RUNGWISE_CONFIG", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "VLLM_URL")
     return {k: v for k, v in os.environ.items() if k not in hidden} | {"RUNGWISE_HOME": str(tmp_path / "home")}
 
 
