@@ -66,7 +66,8 @@ class _Reader:
         if self._seen > MAX_NODES:
             raise _TooLarge(f"more than {MAX_NODES} values, aliases counted each time")
         if id(node) in within:
-            return self._fault(node, path, "an anchor may not contain itself")
+            self._fault(node, path, "an anchor may not contain itself")
+            return None
         within |= {id(node)}
         if isinstance(node, MappingNode):
             return self._mapping(node, path, within)
@@ -80,7 +81,8 @@ class _Reader:
             return cast("object", self._scalars.construct_object(node))
         except (ValueError, yaml.YAMLError) as error:
             problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
-            return self._fault(node, path, f"cannot be read: {problem}")
+            self._fault(node, path, f"cannot be read: {problem}")
+            return None
 
     def _mapping(self, node: MappingNode, path: KeyPath, within: frozenset[int]) -> dict[str, object]:
         own: dict[str, object] = {}
