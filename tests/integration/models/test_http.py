@@ -189,6 +189,27 @@ async def test_but_nothing_else_is_tried_again(up: FakeUpstream, client: HttpCli
     assert len(up.requests) == (3 if not raw else 2)
 
 
+@pytest.mark.parametrize(("header", "size"), [("connection: close", 2), ("x: too hasty to read it all", 20 * 2**20)])
+async def test_a_connection_that_may_not_be_used_again(client: HttpClient, header: str, size: int) -> None:
+    """The server says so, or has answered while most of the request is still to be sent."""
+    came: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{header}\r\n\r\nhi".encode())
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    endpoint = client.endpoint(f"http://127.0.0.1:{port}/", headers={})
+    for number in (1, 2):
+        assert await post(endpoint, b"x" * size) == b"hi"
+        assert len(came) == number
+    for writer in came:
+        writer.close()
+    server.close()
+
+
 async def test_silence_before_the_answer(up: FakeUpstream, client: HttpClient) -> None:
     up.script = Reply(text="late", hang=30)
     with pytest.raises(UpstreamTimeout, match=r"has not answered for 0\.05 s"):

@@ -1,5 +1,6 @@
 """litellm for real, against fakes of OpenAI's and Anthropic's wires: its exceptions and habits stay behind its door."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -107,6 +108,27 @@ async def test_an_error_in_the_stream(up: FakeUpstream, provider: str) -> None:
         await collect(at(up, provider), chat_request(stream=True), came)
     assert "".join(delta.text for delta in came) == "a b c"
     assert KEY not in caught.value.message
+
+
+async def test_leaving_is_seen_upstream_though_somebody_holds_the_stream(
+    up: FakeUpstream, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As litellm's own callbacks may: then nothing is closed by being forgotten."""
+    up.script = Reply(text="word " * 500, delay=0.01)
+    model = at(up, provider)
+    litellm = importlib.import_module("litellm")
+    complete, held = litellm.acompletion, []
+
+    async def holding(**arguments: object) -> object:
+        held.append(await complete(**arguments))
+        return held[-1]
+
+    monkeypatch.setattr(litellm, "acompletion", holding)
+    stream = model.stream(chat_request(stream=True))
+    await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert await up.left(up.last)
+    assert held
 
 
 def test_it_is_imported_with_the_first_question_and_dials_nowhere() -> None:

@@ -111,6 +111,17 @@ async def test_connections_are_used_again(up: FakeUpstream) -> None:
     await client.close()
 
 
+async def test_a_connection_whose_body_ends_after_done_is_used_again(up: FakeUpstream) -> None:
+    up.script = Reply(text="a b", delay=0.005)
+    model = at(up)
+    for _ in range(3):
+        await collect(model, chat_request(stream=True))
+        async with asyncio.timeout(10):
+            while not model._endpoint._pool._idle:
+                await asyncio.sleep(0.005)
+    assert up.connections == 1
+
+
 async def test_a_stream_that_comes_as_a_whole(up: FakeUpstream) -> None:
     """Some servers cannot stream and do not say so."""
     up.script = Reply(body=(b'{"id":"x","model":"m","choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}',))

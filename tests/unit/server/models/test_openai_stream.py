@@ -117,6 +117,12 @@ def test_text_that_quotes_the_id_stays() -> None:
         assert body["choices"][0]["delta"]["content"] == quoting  # type: ignore[index]
 
 
+def test_only_the_chunks_own_id_is_replaced() -> None:
+    deltas, _ = read([chunk('{"tool_calls":[{"index":0,"id":"up-1","function":{"name":"f"}}]}')])
+    assert bodies(deltas)[0]["id"] == OURS
+    assert b'"index":0,"id":"up-1"' in deltas[0].wire
+
+
 @pytest.mark.parametrize("id", ["", "ü-1", 'a"b', "\\"])
 def test_ids_that_are_no_plain_text(id: str) -> None:
     event = b'data: {"choices":[{"delta":{"content":"a"}}],"id":%s}\n\n' % msgspec.json.encode(id)
