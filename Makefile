@@ -10,13 +10,14 @@ HOST ?= 127.0.0.1
 PORT ?= 8080
 CONFIG ?= examples/rungwise.yaml
 READERS ?= everyone
-export HOST PORT CONFIG READERS DOCS DATA
+TORCH_INDEX ?=
+export HOST PORT CONFIG READERS DOCS DATA TORCH_INDEX
 
 BIN := .venv/bin
 SYNC := $(BIN)/uv sync --quiet --locked --inexact
 LOCKED := pyproject.toml uv.lock $(BIN)/uv
 
-.PHONY: help setup serve test check docs bench bench-retrieval clean
+.PHONY: help setup setup-vllm serve test check docs bench bench-retrieval clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,8 +38,12 @@ else
 	exec $(BIN)/rungwise serve --host "$$HOST" --port "$$PORT"
 endif
 
-test: .venv/.ready ## run all tests
+test: .venv/.ready ## run all tests; those of vLLM are skipped, and say so, where it cannot be installed
+	@$(MAKE) --no-print-directory setup-vllm || echo "vLLM could not be installed: its tests will be skipped" >&2
 	$(BIN)/pytest
+
+setup-vllm: .venv/.ready ## make .venv-vllm: real vLLM on the CPU, for its tests; TORCH_INDEX=URL where pip needs one
+	@$(BIN)/python deploy/setup_vllm.py --torch-index "$$TORCH_INDEX"
 
 check: .venv/.ready ## lint, types, imports, lock, reference, container files
 	$(BIN)/ruff format --check .

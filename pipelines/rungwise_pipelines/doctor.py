@@ -45,7 +45,7 @@ async def examine(settings: Settings, environ: Mapping[str, str], file: Path | N
     for name, look in (("database", _database), ("embedder", _embedder), ("index", _index), ("keys", _keys)):
         found += await _guarded(name, look, settings, environ)
     found += [_source(name, source, settings.base) for name, source in settings.sources.items()]
-    calls = (_candidate(name, chosen, environ) for name, chosen in settings.candidates.items())
+    calls = (_candidate(name, chosen, settings, environ) for name, chosen in settings.candidates.items())
     return found + list(await asyncio.gather(*calls))
 
 
@@ -156,12 +156,12 @@ def _source(name: str, source: SourceSettings, base: Path) -> Check:
     return Check(label, "ok", f"{path}, for {', '.join(source.readers)} where a document says nothing else")
 
 
-async def _candidate(name: str, candidate: CandidateSettings, environ: Mapping[str, str]) -> Check:
+async def _candidate(name: str, candidate: CandidateSettings, settings: Settings, environ: Mapping[str, str]) -> Check:
     label = f"candidate {name}"
     if candidate.kind == "extractive":
         return Check(label, "ok", "extractive, embedded")
     try:
-        key = bootstrap.secret(candidate, environ)
+        key = bootstrap.secret(candidate, settings, environ)
     except RungwiseError as error:
         return Check(label, "fail", error.message)
     if missing := _missing(candidate, key):

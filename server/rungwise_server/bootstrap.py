@@ -102,7 +102,7 @@ async def open_embedder(settings: Settings, environ: Mapping[str, str] = os.envi
             return await OpenAIEmbeddings.open(
                 url=chosen.url,
                 model=chosen.model,
-                api_key=secret(chosen, environ),
+                api_key=secret(chosen, settings, environ),
                 dimensions=chosen.dimensions,
                 query_prefix=chosen.query_prefix,
                 passage_prefix=chosen.passage_prefix,
@@ -122,7 +122,7 @@ async def open_index(
 
         chosen = settings.index
         return QdrantIndex(
-            url=chosen.url, api_key=secret(chosen, environ), prefix=chosen.prefix, timeout=chosen.timeout
+            url=chosen.url, api_key=secret(chosen, settings, environ), prefix=chosen.prefix, timeout=chosen.timeout
         )
     from rungwise_server.retrieval.shared import open_embedded
 
@@ -135,14 +135,20 @@ async def check_collections(settings: Settings, index: PassageIndex, embedder: E
     Raises:
         EmbedderMismatch: naming the collection, both embedders and the ways out.
     """
+    ours = collection_spec(embedder)
     for name in settings.collections:
         spec = await index.describe(name)
-        if spec is not None and (spec.embedder, spec.dimensions) != (embedder.name, embedder.dimensions):
-            raise EmbedderMismatch(
-                f"Collection {name!r} was filled with {spec.embedder} ({spec.dimensions} dimensions), but the "
-                f"configured embedder is {embedder.name} ({embedder.dimensions}). Fill it anew with "
-                f"`rungwise ingest --rebuild`, or set `embedder` back."
-            )
+        if spec is None:
+            continue
+        for what, theirs, configured in (
+            ("the embedder", f"{spec.embedder} ({spec.dimensions})", f"{ours.embedder} ({ours.dimensions})"),
+            ("the term encoder", spec.sparse, ours.sparse),
+        ):
+            if theirs != configured:
+                raise EmbedderMismatch(
+                    f"Collection {name!r} was filled with {what} {theirs}, and this server has {configured}. Fill it "
+                    f"anew with `rungwise ingest --rebuild`, or go back to what filled it."
+                )
 
 
 def collection_spec(embedder: Embedder) -> CollectionSpec:
@@ -178,15 +184,16 @@ def open_retriever(index: PassageIndex, embedder: Embedder, collections: tuple[s
     return Hybrid(index, embedder, Bm25Encoder(), collections)
 
 
-def secret(holder: Secret, environ: Mapping[str, str]) -> str:
-    """The secret that a section names; empty where it names none, or a variable that is not set.
+def secret(holder: Secret, settings: Settings, environ: Mapping[str, str]) -> str:
+    """The secret that a section names; empty where it names none, or a variable that is not set. A file's path is
+    relative to the configuration's folder.
 
     Raises:
         SetupError: the file that it names cannot be read.
     """
     if holder.api_key_file:
         try:
-            return Path(holder.api_key_file).read_text(encoding="utf-8").strip()
+            return (settings.base / holder.api_key_file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SetupError(f"cannot read the key file {holder.api_key_file}: {error.strerror}") from None
     return environ.get(holder.api_key_env, "") if holder.api_key_env else ""
@@ -205,7 +212,7 @@ def build_engine(
     if not settings.workloads:
         raise ConfigError("there is no workload: name one under `workloads`")
     prompts = settings.base / "prompts"
-    models = {name: _model(name, c, embedder, environ) for name, c in settings.candidates.items()}
+    models = {name: _model(c, settings, embedder, environ) for name, c in settings.candidates.items()}
     prices = Prices()
     candidates = {
         name: Candidate(
@@ -289,7 +296,9 @@ def _price(candidate: CandidateSettings, prices: Prices) -> Price | None:
     return Price() if candidate.kind == "extractive" else prices.of(candidate.model)
 
 
-def _model(name: str, candidate: CandidateSettings, embedder: Embedder, environ: Mapping[str, str]) -> ChatModel:
+def _model(
+    candidate: CandidateSettings, settings: Settings, embedder: Embedder, environ: Mapping[str, str]
+) -> ChatModel:
     match candidate.kind:
         case "openai_compatible":
             from rungwise_server.models.openai_compatible import OpenAICompatible
@@ -297,7 +306,7 @@ def _model(name: str, candidate: CandidateSettings, embedder: Embedder, environ:
             return OpenAICompatible(
                 url=candidate.url,
                 model=candidate.model,
-                api_key=secret(candidate, environ),
+                api_key=secret(candidate, settings, environ),
                 headers=candidate.headers,
                 params=candidate.params,
                 timeout=candidate.timeout,
@@ -308,7 +317,7 @@ def _model(name: str, candidate: CandidateSettings, embedder: Embedder, environ:
 
             return LiteLLM(
                 model=candidate.model,
-                api_key=secret(candidate, environ),
+                api_key=secret(candidate, settings, environ),
                 url=candidate.url,
                 params=candidate.params,
                 timeout=candidate.timeout,

@@ -1,5 +1,7 @@
 """The contract suite of `Router`, and a router that does as it is told."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from rungwise_server.prompt import text_message
@@ -21,7 +23,7 @@ class FixedRouter:
         self.chosen = route
         self.asked: list[tuple[Question, tuple[Passage, ...]]] = []
 
-    async def route(self, question: Question, passages: "list[Passage] | tuple[Passage, ...]") -> Route:
+    async def route(self, question: Question, passages: Sequence[Passage]) -> Route:
         """The route."""
         self.asked.append((question, tuple(passages)))
         return self.chosen
