@@ -27,8 +27,10 @@ RESERVE = 256 << 20
 LARGE = 200_000
 """Passages of one collection that this index is pleasant with; past them it logs, once, where to move."""
 
-_FLUSH_PASSAGES = 4096
-_FLUSH_SECONDS = 1.0
+# Flushing holds the interpreter while the disk syncs, 20 to 300 ms. So: when writing pauses, and before the log is so
+# long that replaying it after a kill delays the next start by more than a second or two.
+_FLUSH_PASSAGES = 8192
+_FLUSH_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -213,7 +215,7 @@ class EdgeIndex:
             return None
         if collection not in self._shards:
             shard = Shard(self._folder.shard(collection), collection)
-            self._sizes[collection] = shard.count()
+            self._sizes[collection] = shard.size()
             self._shards[collection] = shard
         return self._shards[collection]
 

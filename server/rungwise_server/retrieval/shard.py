@@ -1,7 +1,7 @@
 """The one door to Qdrant Edge: a collection's shard, Qdrant's engine inside this process.
 
-Everything here blocks, and belongs on a thread. Queries let other threads run; `upsert`, `remove`, `set_readers` and
-`flush` hold the interpreter while the engine works, and must never run two at a time on one shard.
+Everything here blocks, and belongs on a thread. `search` lets other threads run; the rest holds the interpreter while
+the engine works. Changes must never run two at a time on one shard.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,6 +61,11 @@ class Shard:
         with self._door():
             return self._shard.count(self._engine.CountRequest(exact=True))
 
+    def size(self) -> int:
+        """About how many, in no time: passages that were written over lately may count twice."""
+        with self._door():
+            return self._shard.info().points_count
+
     def upsert(self, entries: Sequence[IndexedPassage]) -> None:
         """Write all or none: one record of the engine's write-ahead log."""
         engine = self._engine
@@ -89,8 +94,13 @@ class Shard:
 
     def documents(self, source: str) -> set[str]:
         """The ids of a source's documents."""
-        found = self._scroll([self._is("source", source)], ["document_id"])
-        return {str((record.payload or {})["document_id"]) for record in found}
+        only = self._engine.Filter(must=[self._is("source", source)])
+        # From the field's own index, a fifth of the time that reading the payloads takes.
+        with self._door():
+            found = self._shard.facet(
+                self._engine.FacetRequest("document_id", limit=max(self.size(), 1), exact=True, filter=only)
+            )
+        return {str(hit.value) for hit in found.hits}
 
     def search(self, query: IndexQuery) -> Hits:
         """Both lists in one call; the filter on readers is part of each."""
@@ -115,13 +125,13 @@ class Shard:
 
     def get(self, passage_id: str, principals: frozenset[str]) -> Passage | None:
         """The passage, if one of `principals` may read it."""
-        found = self._scroll([self._engine.HasIdCondition({passage_id}), self._readable(principals)], True)
+        found = self._scroll([self._engine.HasIdCondition({passage_id}), self._readable(principals)])
         return next((passage_of(record.id, record.payload, self._collection) for record in found), None)
 
     def neighbours(self, passage: Passage, principals: frozenset[str]) -> list[Passage]:
         """All readable passages of the passage's document and version, unordered."""
         document = self._document(passage.source, passage.document_id)
-        found = self._scroll([*document, self._readable(principals)], True)
+        found = self._scroll([*document, self._readable(principals)])
         passages = (passage_of(record.id, record.payload, self._collection) for record in found)
         return [other for other in passages if other.version == passage.version]
 
@@ -154,15 +164,11 @@ class Shard:
     def _passages(self, points: "list[qdrant_edge.ScoredPoint]") -> list[Passage]:
         return in_order(passage_of(point.id, point.payload, self._collection, point.score) for point in points)
 
-    def _scroll(
-        self,
-        must: "list[qdrant_edge.ConditionType]",
-        payload: bool | list[str],
-    ) -> "Iterator[qdrant_edge.Record]":
+    def _scroll(self, must: "list[qdrant_edge.ConditionType]") -> "Iterator[qdrant_edge.Record]":
         only = self._engine.Filter(must=must)
         offset: qdrant_edge.PointId | None = None
         while True:
-            request = self._engine.ScrollRequest(offset=offset, limit=_PAGE, filter=only, with_payload=payload)
+            request = self._engine.ScrollRequest(offset=offset, limit=_PAGE, filter=only, with_payload=True)
             with self._door():
                 records, offset = self._shard.scroll(request)
             yield from records
