@@ -183,10 +183,7 @@ def _tell(report: "IngestReport", as_json: bool) -> None:
     if as_json:
         emit(report.as_json())
         return
-    table(
-        ("source", "collection", "new", "changed", "unchanged", "readers", "deleted", "failed", "passages", "seconds"),
-        [_row(source) for source in report.sources],
-    )
+    table(("source", "collection", "documents", "passages", "seconds"), [_row(source) for source in report.sources])
     for source in report.sources:
         for failure in source.failed[:_SHOWN]:
             note(f"{source.source}: {failure.id}: {failure.reason}")
@@ -199,12 +196,14 @@ def _tell(report: "IngestReport", as_json: bool) -> None:
 
 
 def _row(source: "SourceReport") -> tuple[str, ...]:
-    counts = (source.new, source.changed, source.unchanged, source.readers_changed, source.deleted, len(source.failed))
+    counts = {
+        "new": source.new,
+        "changed": source.changed,
+        "with other readers": source.readers_changed,
+        "deleted": source.deleted,
+        "unchanged": source.unchanged,
+        "failed": len(source.failed),
+    }
+    documents = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "none"
     rate = f" ({source.passages / source.seconds:.1f}/s)" if source.passages and source.seconds else ""
-    return (
-        source.source,
-        source.collection,
-        *(f"{count:,}" for count in counts),
-        f"{source.passages:,}{rate}",
-        f"{source.seconds:.1f}",
-    )
+    return source.source, source.collection, documents, f"{source.passages:,}{rate}", f"{source.seconds:.1f}"

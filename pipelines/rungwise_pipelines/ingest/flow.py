@@ -15,12 +15,12 @@ from msgspec import Struct
 from rungwise_connectors.types import Connector, Cursor, SourceError
 from rungwise_pipelines.ingest.prepare import Prepared, Preparer, Ready
 from rungwise_pipelines.ingest.state import Mark, SourceState
-from rungwise_pipelines.ingest.write import EMBED, Writer
+from rungwise_pipelines.ingest.write import GROUP, Writer
 
 AHEAD = 8
 """Documents that are read before they are asked for; with two groups of passages, what waits in memory."""
 
-GROUP = 512
+DOCUMENTS = 512
 """Documents written together at most, where they have few passages or none."""
 
 
@@ -66,7 +66,7 @@ class Flow:
                             group, writing = [], None
                         case _:
                             group.append(item)
-                    if _passages(group) >= EMBED or len(group) >= GROUP:
+                    if _passages(group) >= GROUP or len(group) >= DOCUMENTS:
                         await _end(writing)
                         writing = asyncio.create_task(self._write(group, mark))
                         group = []

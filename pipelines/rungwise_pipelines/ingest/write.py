@@ -19,8 +19,12 @@ from rungwise_server.errors import UpstreamRefused
 from rungwise_server.protocols import Embedder, PassageIndex
 from rungwise_server.types import IndexedPassage, SparseVector
 
-EMBED = 256
-"""Passages embedded together: enough for an embedder to sort by length, few enough for a bar that moves."""
+GROUP = 256
+"""Passages that come together at least, where there are so many: what is embedded is sorted by length, so that short
+ones do not wait for long ones in a batch."""
+
+EMBED = 64
+"""Passages embedded by one call: few enough for a bar that moves."""
 
 WRITE = 64
 """Passages written together: a serving process that holds the index is kept from its work for that long."""
@@ -159,11 +163,13 @@ class Writer:
     async def _embedded(self, works: Sequence[Ready]) -> list[IndexedPassage]:
         passages = [passage for work in works for passage in work.passages or ()]
         texts = [embedding_text(passage) for passage in passages]
-        entries: list[IndexedPassage] = []
+        dense = np.empty((len(texts), self._embedder.dimensions), np.float32)
+        longest_first = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
         for start in range(0, len(texts), EMBED):
-            batch = texts[start : start + EMBED]
-            vectors = np.asarray(await self._embedder.embed(batch, "passage"), np.float32)
-            for passage, text, dense in zip(passages[start:], batch, vectors, strict=False):
-                entries.append(IndexedPassage(passage, dense, self._terms.passage(text, passage.language)))
+            batch = longest_first[start : start + EMBED]
+            dense[batch] = await self._embedder.embed([texts[number] for number in batch], "passage")
             self._progress.advance(passages=len(batch))
-        return entries
+        return [
+            IndexedPassage(passage, vector, self._terms.passage(text, passage.language))
+            for passage, text, vector in zip(passages, texts, dense, strict=True)
+        ]

@@ -89,7 +89,7 @@ class MortalDatabase(Database):
 @pytest.fixture(scope="module")
 def mortal_database() -> Iterator[MortalDatabase]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(flow, "GROUP", 2)
+        patch.setattr(flow, "DOCUMENTS", 2)
         patch.setattr(write, "WRITE", 1)
         path = Path(folder) / "state.db"
         database = open_database(f"sqlite:///{path}")
