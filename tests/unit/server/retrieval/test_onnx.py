@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rungwise_server.errors import SetupError
-from rungwise_server.retrieval.minilm import MiniLM
-from rungwise_server.retrieval.onnx import open_folder
+from rungwise_server.retrieval.minilm import GRAPH, MiniLM, weights
+from rungwise_server.retrieval.onnx import OnnxEmbedder, open_folder
 
 TINY = Path(__file__).parent / "data" / "tiny_model"
 
@@ -73,6 +73,14 @@ def test_a_missing_or_broken_file_is_named(folder: Path, name: str, content: byt
         (folder / name).write_bytes(content)
     with pytest.raises(SetupError, match=message):
         open_folder(folder)
+
+
+def test_more_tokens_than_the_model_takes_are_noticed_at_once() -> None:
+    path = weights()
+    with pytest.raises(SetupError, match="does not run with texts of 600 tokens"):
+        OnnxEmbedder(
+            GRAPH.read_bytes(), path.with_name("tokenizer.json"), name="m", max_tokens=600, weights_folder=path.parent
+        )
 
 
 async def test_a_query_overtakes_passages() -> None:
