@@ -7,6 +7,8 @@ A plugin's author subclasses `PassageIndexContract` and overrides the fixture `i
         @pytest.fixture
         async def index(self) -> AsyncIterator[PassageIndex]:
             yield Mine()
+
+The file is long because the suite is one class: a subclass has to be all that a plugin's author writes.
 """
 
 import asyncio
