@@ -72,7 +72,6 @@ class _Found(Struct):
     passage: Passage
     number: int
     """The passage's place among the request's, from 1: what the marker says."""
-    order: int
     terms: dict[str, float]
     score: float = 0.0
     evidence: float = 0.0
@@ -163,7 +162,7 @@ def _read(passages: Sequence[Passage], language: str) -> list[_Found]:
         for unit in units(passage.text):
             if unit.text not in seen:
                 seen.add(unit.text)
-                found.append(_Found(unit, passage, number, len(found), terms(unit.text, language)))
+                found.append(_Found(unit, passage, number, terms(unit.text, language)))
     return found
 
 

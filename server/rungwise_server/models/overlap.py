@@ -81,7 +81,7 @@ def related(one: str, other: str) -> float:
     shared = next((i for i in range(short) if one[i] != other[i]), short)
     if shared >= 0.75 * long or (shared == short and long - short <= 3):
         return 0.9
-    return 0.6 if shared == short or shared >= max(5, 0.6 * short) else 0.0
+    return 0.6 if shared == short or shared >= max(5, 0.6 * short) or shared >= 0.66 * long else 0.0
 
 
 def overlaps(question: dict[str, float], texts: Sequence[dict[str, float]]) -> list[list[float]]:

@@ -18,6 +18,7 @@ UNSPACED = (
 
 _LONGEST = 500  # characters of a unit; what is longer is cut at a clause, or at a space
 _ONE_UNIT = 240  # a bullet of several sentences stays whole up to here
+_READ = 10_000  # ingest's passages have a tenth of that
 _NAME = 60  # a record's first value names it if it is no longer than this
 _WRAPPED = 56  # columns: text that is nowhere wider was not wrapped
 
@@ -32,7 +33,7 @@ _BARRED = re.compile(r"[^|]{1,200}(?:\s\|\s[^|]{1,200})+$")
 _LABEL = re.compile(r"([^\s:：.!?。](?:[^:：.!?。]|\.(?=\S)){0,80})(?::\s|：)(?=\S)")
 _ELEMENT = re.compile(r"[^\[\]]*\[\d+\]")
 _MARKS = re.compile(r"\*\*|__|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|`")
-_END = re.compile(r"[。！？｡]+[」』）\"”]*|[.!?…؟।]+[\"'”’»)\]]*(?=\s)")
+_END = re.compile(r"[。！？｡]++[」』）\"”]*+|(?<![.!?…؟।])[.!?…؟।]++[\"'”’»)\]]*+(?=\s)")
 _STOP = tuple(".!?…。！？:：;；")
 _WIDE = re.compile(f"[{UNSPACED}\u3000-\u303f\uac00-\ud7af\uff00-\uff60]")
 _SEAM = re.compile(
@@ -71,11 +72,12 @@ class _Block(Struct):
     kind: Literal["prose", "item", "record"]
     start: int
     lines: list[str]
+    labels: set[str]
 
 
 def units(text: str) -> list[Unit]:
-    """The units of a passage's text, in order."""
-    reader = _Reader(text)
+    """The units of a passage's text, in order. What is beyond the first 10,000 characters is not read."""
+    reader = _Reader(text[:_READ])
     return [unit for unit in reader.read() if any(c.isalpha() for c in unit.text)]
 
 
@@ -94,41 +96,44 @@ class _Reader:
     def read(self) -> Iterator[Unit]:
         offset = 0
         blank = True
+        following = _following(self._lines)
         for number, raw in enumerate(self._lines):
             line = raw.strip()
+            after = self._lines[number + 1].strip() if number + 1 < len(self._lines) else ""
             start = offset + len(raw) - len(raw.lstrip())
             offset += len(raw) + 1
             if not line or _UNDERLINE.match(line) or _FOOTER.match(line):
                 yield from self._close()
                 self._header = []
                 blank = True
-            elif heading := _heading(line, self._lines[number + 1 :], blank):
+            elif heading := _heading(line, following[number], blank and not after):
                 yield from self._close()
                 self._heading, self._lead, self._header = heading, "", []
-            elif _ROW.match(line) or (_BARRED.match(line) and (self._header or _barred(self._lines[number + 1 :]))):
+            elif _ROW.match(line) or (_BARRED.match(line) and (self._header or _BARRED.match(after))):
                 yield from self._close()
                 yield from self._row(line, start)
-            elif self._goes_on(raw, line):
+            elif self._block and self._goes_on(self._block, raw, line):
                 blank = False
-                self._block.lines.append(line) if self._block else None
+                self._block.lines.append(line)
+                self._block.labels.add(_label(line))
             else:
                 blank = False
                 yield from self._close()
                 if bullet := _BULLET.match(line):
-                    self._block = _Block("item", start + bullet.end(), [line[bullet.end() :]])
+                    self._block = _Block("item", start + bullet.end(), [line[bullet.end() :]], set())
                 else:
-                    self._block = _Block("record" if _LABEL.match(line) else "prose", start, [line])
+                    label = _label(line)
+                    self._block = _Block("record" if label else "prose", start, [line], {label})
         yield from self._close()
 
-    def _goes_on(self, raw: str, line: str) -> bool:
+    def _goes_on(self, block: _Block, raw: str, line: str) -> bool:
         """Whether `line` belongs to the block before it: wrapped there, or the next value of the same record."""
-        block = self._block
-        if block is None or _BULLET.match(line):
+        if _BULLET.match(line):
             return False
         before = block.lines[-1]
-        if label := _LABEL.match(line):
+        if label := _label(line):
             if block.kind == "record":
-                return _element(block.lines[0]) == _element(line) and label[1] not in map(_label, block.lines)
+                return _element(block.lines[0]) == _element(line) and label not in block.labels
         elif (block.kind == "item" and raw[0].isspace()) or (line[0].islower() and not before.endswith(_STOP)):
             return True
         if self._columns < _WRAPPED or (block.kind != "prose" and before.endswith(_STOP)):
@@ -200,11 +205,18 @@ class _Reader:
         return "\n".join(part for part in (self._heading, self._lead) if part)
 
 
-def _heading(line: str, after: list[str], alone: bool) -> str:
-    """The heading that `line` is, or nothing. `alone`: nothing stands right above it."""
+def _following(lines: list[str]) -> list[str]:
+    """For each line, the next one that is not blank."""
+    found = [""] * len(lines)
+    for number in range(len(lines) - 2, -1, -1):
+        found[number] = lines[number + 1].strip() or found[number + 1]
+    return found
+
+
+def _heading(line: str, following: str, alone: bool) -> str:
+    """The heading that `line` is, or nothing. `alone`: blank lines are around it."""
     if match := _HEADING.match(line):
         return _plain(match[1])
-    following = next((text.strip() for text in after if text.strip()), "")
     if len(line) > 60 or line.endswith(_STOP[:8]) or not following:
         return ""
     if _BULLET.match(line) and _BULLET.match(following):
@@ -213,12 +225,8 @@ def _heading(line: str, after: list[str], alone: bool) -> str:
         return ""
     shouted = line.isupper() and len(line) > 3 and not following.isupper()
     numbered = _NUMBERED.match(line)
-    apart = alone and not after[0].strip() and not line[0].islower() and not _BULLET.match(line)
+    apart = alone and not line[0].islower() and not _BULLET.match(line)
     return line if shouted or numbered or apart else ""
-
-
-def _barred(after: list[str]) -> bool:
-    return bool(after) and _BARRED.match(after[0].strip()) is not None
 
 
 def _label(line: str) -> str:

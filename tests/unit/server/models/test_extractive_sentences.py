@@ -144,3 +144,8 @@ def test_any_text(text: str) -> None:
     assert set(re.findall(r"\w", "".join(unit.text for unit in found))) <= letters
     assert not re.search(r"[\x00-\x1f\u200b]", "".join(unit.text for unit in found))
     assert all(0 <= unit.start <= len(text) for unit in found)
+
+
+def test_only_the_beginning_of_an_endless_passage_is_read() -> None:
+    assert len(texts("Here is one more. " * 5000)) < 1000
+    assert texts("." * 100_000 + " a") == []
