@@ -17,6 +17,7 @@ from rungwise_server.errors import ConfigError, EmbedderMismatch, SetupError
 from rungwise_server.keys import KeyStore
 from rungwise_server.log.sql import SqlLog
 from rungwise_server.metrics import Metrics
+from rungwise_server.models.http import HttpClient
 from rungwise_server.models.prices import Prices
 from rungwise_server.prompt import Prompt, load_prompt
 from rungwise_server.protocols import ChatModel, Embedder, InferenceLog, PassageIndex, Retriever, Router
@@ -37,9 +38,11 @@ class House:
     log: SqlLog
     keys: KeyStore
     metrics: Metrics
+    client: HttpClient
 
     async def close(self) -> None:
         """Drain the log, then close what it and the answers came from."""
+        await self.client.close()
         await self.log.close()
         await self.index.close()
         await asyncio.to_thread(self.database.close)
@@ -64,7 +67,8 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
     log = open_log(settings, database)
     keys = KeyStore(database)
     metrics = Metrics()
-    engine = build_engine(settings, index, embedder, log, observe=metrics.observe, environ=environ)
+    client = HttpClient()
+    engine = build_engine(settings, index, embedder, log, client=client, observe=metrics.observe, environ=environ)
     return House(
         settings=settings,
         engine=engine,
@@ -74,6 +78,7 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
         log=log,
         keys=keys,
         metrics=metrics,
+        client=client,
     )
 
 
@@ -205,6 +210,7 @@ def build_engine(
     embedder: Embedder,
     log: InferenceLog,
     *,
+    client: HttpClient,
     observe: Callable[[Inference], None] = lambda _: None,
     environ: Mapping[str, str] = os.environ,
 ) -> Engine:
@@ -212,7 +218,7 @@ def build_engine(
     if not settings.workloads:
         raise ConfigError("there is no workload: name one under `workloads`")
     prompts = settings.base / "prompts"
-    models = {name: _model(c, settings, embedder, environ) for name, c in settings.candidates.items()}
+    models = {name: _model(c, settings, embedder, client, environ) for name, c in settings.candidates.items()}
     prices = Prices()
     candidates = {
         name: Candidate(
@@ -297,7 +303,11 @@ def _price(candidate: CandidateSettings, prices: Prices) -> Price | None:
 
 
 def _model(
-    candidate: CandidateSettings, settings: Settings, embedder: Embedder, environ: Mapping[str, str]
+    candidate: CandidateSettings,
+    settings: Settings,
+    embedder: Embedder,
+    client: HttpClient,
+    environ: Mapping[str, str],
 ) -> ChatModel:
     match candidate.kind:
         case "openai_compatible":
@@ -311,6 +321,7 @@ def _model(
                 params=candidate.params,
                 timeout=candidate.timeout,
                 connect_timeout=candidate.connect_timeout,
+                client=client,
             )
         case "litellm":
             from rungwise_server.models.litellm import LiteLLM

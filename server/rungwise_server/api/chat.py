@@ -150,6 +150,8 @@ async def _stream(answer: Answer, writer: Writer, send: Send, *, include_usage: 
                 wired = True
                 writer.opened()
                 body = delta.wire
+            elif not (delta.text or delta.tool_calls or delta.citations or delta.finish_reason):
+                continue  # usage for the log alone
             else:
                 body = writer.chunk(delta.text, delta.index, delta.tool_calls, delta.citations, delta.finish_reason)
             await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -34,9 +34,15 @@ class HttpClient:
         self._pools: dict[tuple[str, str, int], _Pool] = {}
 
     def endpoint(
-        self, url: str, *, headers: Mapping[str, str], timeout: float = 120.0, connect_timeout: float = 5.0
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: float = 120.0,
+        connect_timeout: float = 5.0,
+        method: str = "POST",
     ) -> "Endpoint":
-        """One URL to post to. `timeout` is for the first byte and between two, both timeouts in seconds.
+        """One URL to ask. `timeout` is for the first byte and between two, both timeouts in seconds.
 
         Raises:
             SetupError: the URL is no absolute http(s) URL, or a header has a line break in it.
@@ -60,7 +66,7 @@ class HttpClient:
             raise SetupError(f"a header for {url} has a line break or another character that HTTP does not take")
         if not target.isascii() or " " in target:
             raise SetupError(f"{url!r} has characters that must be percent-encoded")
-        head = f"POST {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         key = (parts.scheme, host, port)
         pool = self._pools.get(key)
         if pool is None:
@@ -93,7 +99,7 @@ class Endpoint:
         """`host:port`, for messages."""
         return self._pool.name
 
-    async def post(self, body: bytes) -> Response:
+    async def request(self, body: bytes = b"") -> Response:
         """Send `body`; the response is there once its head is.
 
         A kept-alive connection that the other side had closed, so that no byte of an answer came, is replaced by a

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from rungwise_server.errors import StreamBroken, UpstreamError
 from rungwise_server.models.http import HttpClient
@@ -20,6 +20,14 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 _NULL = Raw(b"null")
 _TRUE = Raw(b"true")
 _WITH_USAGE = Raw(b'{"include_usage":true}')
+
+
+class _Named(Struct):
+    id: str
+
+
+class _Listed(Struct):
+    data: list[_Named]
 
 
 class OpenAICompatible:
@@ -42,6 +50,7 @@ class OpenAICompatible:
         client: HttpClient | None = None,
     ) -> None:
         """`timeout` is for the first byte and between two, in seconds. A `client` may be shared by several models.
+        An empty `model` is the first that the server lists (a vLLM serves one), asked for once, when first needed.
 
         Raises:
             SetupError: the URL or a header is not of the form that HTTP takes.
@@ -51,13 +60,24 @@ class OpenAICompatible:
             lines["authorization"] = f"Bearer {api_key}"
         lines |= {name.lower(): value for name, value in headers.items()}
         parts = urlsplit(url)
-        address = parts._replace(path=parts.path.rstrip("/") + "/chat/completions").geturl()
-        self._endpoint = (client or HttpClient()).endpoint(
-            address, headers=lines, timeout=timeout, connect_timeout=connect_timeout
+        base = parts.path.rstrip("/")
+        client = client or HttpClient()
+        self._endpoint = client.endpoint(
+            parts._replace(path=base + "/chat/completions").geturl(),
+            headers=lines,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
         )
-        self._who = f"the model {model!r} at {self._endpoint.name}"
+        self._listing = client.endpoint(
+            parts._replace(path=base + "/models").geturl(),
+            headers=lines,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            method="GET",
+        )
+        self._who = f"the model {model!r} at {self._endpoint.name}" if model else f"the model at {self._endpoint.name}"
         self._secrets = [api_key, *(v.removeprefix("Bearer ") for k, v in lines.items() if k in _SECRET_HEADERS)]
-        self._model = Raw(msgspec.json.encode(model))
+        self._model = Raw(msgspec.json.encode(model)) if model else None
         self._params = {name: Raw(msgspec.json.encode(value)) for name, value in params.items()}
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
@@ -65,8 +85,8 @@ class OpenAICompatible:
 
         Of a whole answer with several choices the first Delta has the body as `wire`, the others have none.
         """
-        body, strip = self._body(request)
-        response = await self._endpoint.post(body)
+        body, strip = self._body(request, self._model or await self._first_served())
+        response = await self._endpoint.request(body)
         try:
             if response.status != 200:
                 raise upstream_error(
@@ -105,6 +125,20 @@ class OpenAICompatible:
         finally:
             response.abort()
 
+    async def _first_served(self) -> Raw:
+        response = await self._listing.request()
+        body = await response.body(_BODY_LIMIT)
+        if response.status != 200:
+            raise upstream_error(self._who, response.status, read_failure(body), secrets=self._secrets)
+        try:
+            served = msgspec.json.decode(body, type=_Listed).data
+        except msgspec.MsgspecError:
+            served = []
+        if not served:
+            raise UpstreamError(f"{self._endpoint.name} lists no model: name one in the candidate's `model`")
+        self._model = Raw(msgspec.json.encode(served[0].id))
+        return self._model
+
     def _failed(self, failure: Failure) -> UpstreamError:
         if failure.status:
             return upstream_error(self._who, failure.status, failure, secrets=self._secrets)
@@ -113,11 +147,11 @@ class OpenAICompatible:
     def _broken(self, failure: Failure) -> StreamBroken:
         return StreamBroken(f"the answer of {self._who} broke off: {redact(failure.message, self._secrets)}")
 
-    def _body(self, request: ChatRequest) -> tuple[bytes, bool]:
+    def _body(self, request: ChatRequest, model: Raw) -> tuple[bytes, bool]:
         """The request's JSON, and whether usage must be kept from the client."""
         given = request.params
         fields: dict[str, object] = {"model": None, "messages": None, **given}
-        fields["model"] = self._model
+        fields["model"] = model
         fields["messages"] = [message.raw for message in request.messages]
         fields |= {name: value for name, value in self._params.items() if _open(given, name)}
         fields.pop("stream", None)

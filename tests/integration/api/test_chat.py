@@ -1,6 +1,7 @@
 """The chat endpoint through openai-python, over real sockets, in front of a provider that fails on demand."""
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator
 from typing import Any
@@ -133,6 +134,8 @@ async def test_the_stream_without_usage_is_the_models_own_and_ends_with_done(url
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.text.endswith("data: [DONE]\n\n")
     assert '"usage"' not in response.text
+    chunks = [json.loads(event[6:]) for event in response.text.strip().split("\n\n")[:-1]]
+    assert all(c["choices"][0]["delta"] or c["choices"][0]["finish_reason"] for c in chunks), "an empty event was sent"
     assert "chatcmpl-fake" not in response.text
 
 

@@ -39,7 +39,7 @@ def at(client: HttpClient, up: FakeUpstream, timeout: float = 20.0) -> Endpoint:
 
 
 async def post(endpoint: Endpoint, body: bytes = b"{}") -> bytes:
-    return await (await endpoint.post(body)).body(10**9)
+    return await (await endpoint.request(body)).body(10**9)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -89,7 +89,7 @@ async def test_old_ones_are_not_used_and_go(up: FakeUpstream) -> None:
 
 async def test_what_arrived_together_comes_together(up: FakeUpstream, client: HttpClient) -> None:
     up.script = Reply(body=tuple(b"data: %d\n\n" % i for i in range(100)))
-    response = await at(client, up).post(b"{}")
+    response = await at(client, up).request(b"{}")
     reads = []
     while data := await response.read():
         reads.append(data)
@@ -115,7 +115,7 @@ async def test_what_arrived_together_comes_together(up: FakeUpstream, client: Ht
 )
 async def test_bodies(up: FakeUpstream, client: HttpClient, raw: bytes, status: int, body: bytes) -> None:
     up.script = Reply(raw=raw)
-    response = await at(client, up).post(b"{}")
+    response = await at(client, up).request(b"{}")
     assert response.status == status
     assert await response.body(1000) == body
     assert b"link" not in response.headers
@@ -165,7 +165,7 @@ async def test_any_bytes_end_in_an_answer_or_an_upstream_error(up: FakeUpstream,
 
 async def test_a_body_over_the_limit(up: FakeUpstream, client: HttpClient) -> None:
     up.script = Reply(body=(MEGABYTE,) * 3)
-    response = await at(client, up).post(b"{}")
+    response = await at(client, up).request(b"{}")
     with pytest.raises(UpstreamError, match="more than 1000 bytes"):
         await response.body(1000)
     await until(lambda: not up.open)
@@ -219,7 +219,7 @@ async def test_silence_before_the_answer(up: FakeUpstream, client: HttpClient) -
 
 async def test_silence_in_the_answer(up: FakeUpstream, client: HttpClient) -> None:
     up.script = Reply(body=(b"a", b"b"), delay=30)
-    response = await at(client, up, timeout=0.05).post(b"{}")
+    response = await at(client, up, timeout=0.05).request(b"{}")
     assert await response.read() == b"a"
     with pytest.raises(UpstreamTimeout, match=r"has not gone on for 0\.05 s"):
         await response.read()
@@ -269,7 +269,7 @@ async def test_no_such_host(client: HttpClient) -> None:
 
 async def test_a_slow_reader_holds_the_sender(up: FakeUpstream, client: HttpClient) -> None:
     up.script = Reply(body=(MEGABYTE,) * 64)
-    response = await at(client, up, timeout=0.2).post(b"{}")
+    response = await at(client, up, timeout=0.2).request(b"{}")
     sent = -1
     while sent != up.last.sent:
         sent = up.last.sent
@@ -282,7 +282,7 @@ async def test_a_slow_reader_holds_the_sender(up: FakeUpstream, client: HttpClie
 
 async def test_aborting_is_seen_upstream(up: FakeUpstream, client: HttpClient) -> None:
     up.script = Reply(body=(b"a", b"b"), delay=30)
-    (await at(client, up).post(b"{}")).abort()
+    (await at(client, up).request(b"{}")).abort()
     assert await up.left(up.last)
 
 
@@ -300,7 +300,7 @@ async def test_cancelling_is_seen_upstream(up: FakeUpstream, client: HttpClient,
 async def test_a_released_connection_is_used_again_if_its_end_comes(up: FakeUpstream, client: HttpClient) -> None:
     up.script = Reply(body=(b"a", b"b", b"c"), delay=0.01)
     endpoint = at(client, up)
-    (await endpoint.post(b"{}")).release()
+    (await endpoint.request(b"{}")).release()
     await until(lambda: bool(endpoint._pool._idle))
     up.script = OK
     await post(endpoint)
@@ -312,7 +312,7 @@ async def test_a_released_connection_is_closed_if_it_does_not(
 ) -> None:
     monkeypatch.setattr(connection, "_DRAIN_SECONDS", 0.05)
     up.script = Reply(body=tuple(b"word" for _ in range(1000)), delay=0.01)
-    (await at(client, up).post(b"{}")).release()
+    (await at(client, up).request(b"{}")).release()
     assert await up.left(up.last)
 
 
@@ -378,7 +378,7 @@ async def test_tls(secure: FakeUpstream, certificate: tuple[Path, Path]) -> None
     assert await post(at(client, secure)) == await post(at(client, secure)) == b'{"ok":true}'
     assert secure.connections == 1
     secure.script = Reply(body=(b"a", b"b"), delay=30)
-    response = await at(client, secure).post(b"{}")
+    response = await at(client, secure).request(b"{}")
     response.abort()
     assert await secure.left(secure.last)
     await client.close()

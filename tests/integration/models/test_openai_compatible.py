@@ -265,3 +265,22 @@ async def test_messages_go_as_they_came(up: FakeUpstream) -> None:
     deltas = await collect(at(up), ChatRequest(id="chatcmpl-1", model="m", messages=(message,)))
     assert bytes(raw) in up.last.body
     assert text(deltas) == "hi"
+
+
+async def test_without_a_name_the_first_model_that_the_server_lists_answers() -> None:
+    async with FakeUpstream(models=("first", "second")) as up:
+        model = OpenAICompatible(url=up.url, model="")
+        for _ in range(2):
+            await collect(model, chat_request("hello"))
+        assert [(seen.method, seen.path) for seen in up.requests] == [
+            ("GET", "/v1/models"),
+            ("POST", "/v1/chat/completions"),
+            ("POST", "/v1/chat/completions"),
+        ]
+        assert up.last.json["model"] == "first"
+
+
+async def test_a_server_that_lists_no_model_is_told_what_to_do() -> None:
+    async with FakeUpstream(models=()) as up:
+        with pytest.raises(UpstreamError, match="name one"):
+            await collect(OpenAICompatible(url=up.url, model=""), chat_request("hello"))
