@@ -15,7 +15,7 @@ from typing import IO, Literal
 from msgspec import Struct
 
 from rungwise_server import bootstrap
-from rungwise_server.config import CandidateSettings, Secret, Settings, SourceSettings
+from rungwise_server.config.settings import CandidateSettings, Secret, Settings, SourceSettings
 from rungwise_server.errors import RungwiseError, Unavailable
 from rungwise_server.keys import KeyStore
 from rungwise_server.retrieval.remote import RemoteIndex

@@ -16,9 +16,9 @@ from typing import get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from rungwise_server.app import create_app
-from rungwise_server.config import Section, Settings
-from rungwise_server.config_defaults import AMBIENT
-from rungwise_server.config_file import OUTSIDE
+from rungwise_server.config.defaults import AMBIENT
+from rungwise_server.config.file import OUTSIDE
+from rungwise_server.config.settings import Section, Settings
 from rungwise_server.engine import Engine
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.testing.memory_index import MemoryIndex

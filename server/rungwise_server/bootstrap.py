@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rungwise_server.config import CandidateSettings, RouteSettings, Secret, Settings, WorkloadSettings
+from rungwise_server.config.settings import CandidateSettings, RouteSettings, Secret, Settings, WorkloadSettings
 from rungwise_server.database import Database, open_database
 from rungwise_server.engine import Candidate, Engine, Workload
 from rungwise_server.errors import ConfigError, EmbedderMismatch, SetupError

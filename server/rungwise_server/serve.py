@@ -13,7 +13,7 @@ import uvicorn
 from rungwise_server.api.health import Probe
 from rungwise_server.app import Front, create_app
 from rungwise_server.bootstrap import House, open_house
-from rungwise_server.config import Settings
+from rungwise_server.config.settings import Settings
 from rungwise_server.errors import SetupError, Unavailable
 
 logger = logging.getLogger(__name__)

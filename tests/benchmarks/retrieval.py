@@ -98,7 +98,7 @@ async def measure(name: str, documents: Path, queries: Path, limit_documents: in
     from rungwise_pipelines.ingest.run import run
     from rungwise_pipelines.ingest.sources import from_path
     from rungwise_server import bootstrap
-    from rungwise_server.config import Settings
+    from rungwise_server.config.settings import Settings
     from rungwise_server.types import EVERYONE, Caller
 
     with gzip.open(queries, "rt", encoding="utf-8") as lines:

@@ -11,7 +11,7 @@ import pytest
 
 from rungwise_server import bootstrap
 from rungwise_server.bootstrap import House
-from rungwise_server.config_file import load_settings
+from rungwise_server.config.file import load_settings
 from rungwise_server.testing.models import chat_request
 from rungwise_server.types import Caller, Passage
 

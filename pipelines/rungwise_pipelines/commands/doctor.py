@@ -15,7 +15,7 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 def doctor(config: Config = None, as_json: Json = False) -> None:
     """Say what is configured, reachable and missing, and what to do about it."""
     from rungwise_pipelines.doctor import Check, examine
-    from rungwise_server.config_file import find_file, load_settings
+    from rungwise_server.config.file import find_file, load_settings
 
     try:
         settings = load_settings(config, os.environ)

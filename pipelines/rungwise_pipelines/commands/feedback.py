@@ -16,7 +16,7 @@ from rungwise_pipelines.commands.output import emit, note, say, table
 from rungwise_server.errors import SetupError
 
 if TYPE_CHECKING:
-    from rungwise_server.config import Settings
+    from rungwise_server.config.settings import Settings
     from rungwise_server.log.sql import SqlLog
     from rungwise_server.types import Feedback, Inference
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rungwise_pipelines.ingest.progress import Progress
     from rungwise_pipelines.ingest.report import IngestReport, SourceReport
     from rungwise_pipelines.ingest.sync import Source
-    from rungwise_server.config import Settings
+    from rungwise_server.config.settings import Settings
     from rungwise_server.protocols import Embedder
 
 _SHOWN = 50

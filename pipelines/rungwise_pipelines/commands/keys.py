@@ -10,7 +10,7 @@ from rungwise_pipelines.commands.options import Config, Json, open_keys, setting
 from rungwise_pipelines.commands.output import emit, note, say, table
 
 if TYPE_CHECKING:
-    from rungwise_server.config import Settings
+    from rungwise_server.config.settings import Settings
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: who may ask, in whose name.")
 

@@ -11,7 +11,7 @@ import typer
 from rungwise_pipelines.commands.output import note
 
 if TYPE_CHECKING:
-    from rungwise_server.config import Settings
+    from rungwise_server.config.settings import Settings
     from rungwise_server.keys import KeyStore
     from rungwise_server.types import Caller
 
@@ -28,7 +28,7 @@ Group = Annotated[list[str] | None, typer.Option("--group", help="As a member of
 
 def settings_of(config: Path | None) -> "Settings":
     """The whole settings. Raises ConfigError."""
-    from rungwise_server.config_file import load_settings
+    from rungwise_server.config.file import load_settings
 
     return load_settings(config, os.environ)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rungwise_server.config_file import load_settings
+from rungwise_server.config.file import load_settings
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from rungwise_pipelines.cli import app
-from rungwise_server.config import Section, Settings
-from rungwise_server.config_file import OUTSIDE, load_settings, section_at
-from rungwise_server.config_yaml import KeyPath, read_yaml
+from rungwise_server.config.file import OUTSIDE, load_settings, section_at
+from rungwise_server.config.settings import Section, Settings
+from rungwise_server.config.yaml_tree import KeyPath, read_yaml
 
 HEAVY = (
     *("fastapi", "starlette", "uvicorn", "pydantic", "sqlalchemy", "numpy", "onnxruntime", "qdrant_edge"),

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from rungwise_pipelines.cli import app
 from rungwise_pipelines.doctor import Check, examine
-from rungwise_server.config import CandidateSettings, LogSettings, Server, Settings, SourceSettings
+from rungwise_server.config.settings import CandidateSettings, LogSettings, Server, Settings, SourceSettings
 from rungwise_server.testing.upstream import FakeUpstream, Reply
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from rungwise_server.config import CandidateSettings, CollectionSettings, Settings, WorkloadSettings
+from rungwise_server.config.settings import CandidateSettings, CollectionSettings, Settings, WorkloadSettings
 
 OPENAI_MODEL = "gpt-6.1-sol"
 ANTHROPIC_MODEL = "claude-sonnet-5-5"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
-from rungwise_server.config import Section, Settings
-from rungwise_server.config_checks import findings, nearest
-from rungwise_server.config_defaults import with_defaults
-from rungwise_server.config_yaml import Fault, KeyPath, Tree, read_yaml
+from rungwise_server.config.checks import findings, nearest
+from rungwise_server.config.defaults import with_defaults
+from rungwise_server.config.settings import Section, Settings
+from rungwise_server.config.yaml_tree import Fault, KeyPath, Tree, read_yaml
 from rungwise_server.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """One `rungwise.yaml`, as typed settings; with no file at all, the embedded defaults.
 
 The models say what each key means: the reference in `docs/reference/config.md` is generated from them. Reading the
-file, with errors that name the line, is `rungwise_server.config_file`.
+file, with errors that name the line, is `rungwise_server.config.file`.
 """
 
 from collections.abc import Mapping

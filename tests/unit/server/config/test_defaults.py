@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from rungwise_server.config import CandidateSettings, Settings, SourceSettings, WorkloadSettings
-from rungwise_server.config_defaults import ANTHROPIC_MODEL, OPENAI_MODEL, with_defaults
+from rungwise_server.config.defaults import ANTHROPIC_MODEL, OPENAI_MODEL, with_defaults
+from rungwise_server.config.settings import CandidateSettings, Settings, SourceSettings, WorkloadSettings
 
 EXTRACTIVE = CandidateSettings(kind="extractive")
 

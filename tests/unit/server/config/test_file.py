@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from rungwise_server.config_file import load_settings
+from rungwise_server.config.file import load_settings
 from rungwise_server.errors import ConfigError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CANDIDATES = """\
 candidates:
   small: {kind: extractive}

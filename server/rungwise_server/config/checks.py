@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from importlib.resources import files
 from urllib.parse import urlsplit
 
-from rungwise_server.config import CandidateSettings, Condition, Secret, Section, Settings, WorkloadSettings
-from rungwise_server.config_defaults import AMBIENT, ambient
-from rungwise_server.config_yaml import KeyPath
+from rungwise_server.config.defaults import AMBIENT, ambient
+from rungwise_server.config.settings import CandidateSettings, Condition, Secret, Section, Settings, WorkloadSettings
+from rungwise_server.config.yaml_tree import KeyPath
 from rungwise_server.types import principal
 
 Finding = tuple[KeyPath, str]
