@@ -17,6 +17,9 @@ from rungwise_pipelines.ingest.state import Known
 from rungwise_server.errors import SetupError
 from rungwise_server.types import Passage, principal
 
+_LONGEST = 2000
+"""Bytes of an id or a reason: PostgreSQL indexes no more than 2,700."""
+
 
 class Parser(Protocol):
     """Reads documents."""
@@ -42,11 +45,12 @@ class Ready(Struct, frozen=True):
 
 
 class Failed(Struct, frozen=True):
-    """A document that cannot be read now. `withdraw`: nobody can say who may read it, so it must leave the index."""
+    """A document that cannot be read now. `readers`: who may read, at most, what is indexed of it; None where nothing
+    new is known of that, empty where nobody may, or nobody can say who."""
 
     id: str
     reason: str
-    withdraw: bool = False
+    readers: frozenset[str] | None = None
 
 
 Prepared = Unchanged | Ready | Deletion | Failed
@@ -81,7 +85,7 @@ class Preparer:
         """The change made ready. Documents whose source calls them unchanged are not read."""
         id = _storable(change.id)
         if id != change.id:
-            return Failed(id, "its id has characters that cannot be stored (NUL, or no Unicode): rename it")
+            return Failed(id, f"its id is over {_LONGEST} bytes, or has characters that cannot be stored: rename it")
         match change:
             case Deletion():
                 return change
@@ -89,20 +93,31 @@ class Preparer:
                 return Failed(id, _storable(change.reason))
         try:
             return await self._document(change, known.get(id))
-        except (ParseError, UnicodeError) as error:
+        except UnicodeError as error:
             return Failed(id, _storable(str(error)))
 
     async def _document(self, document: Document, before: Known | None) -> Prepared:
         seen = self._seen(document)
         if before and before.content and before.seen == seen != "" and not before.failed:
             return Unchanged(document.id)
+        readers = self._readers(document, document.readers)
+        if isinstance(readers, Failed):
+            return readers
         try:
             parsed = await self._parser.parse(document)
         except RuntimeError as error:
             raise SetupError(f"no document can be read: {error}") from error
-        readers = self._readers(document, parsed)
+        except ParseError as error:
+            return Failed(document.id, _storable(str(error)), readers)
+        readers = readers or self._readers(document, parsed.readers) or self._setup.readers
         if isinstance(readers, Failed):
             return readers
+        if not readers:
+            return Failed(
+                document.id,
+                "no readers: write `readers: [everyone]`, or the groups that may read it, into the document, or name "
+                "them for the whole source",
+            )
         return await asyncio.to_thread(self._ready, document, parsed, seen, readers, before)
 
     def _seen(self, document: Document) -> str:
@@ -112,22 +127,16 @@ class Preparer:
         own = (document.version, readers, document.title, document.url, document.language, document.media_type)
         return _digest(self._fingerprint, own)
 
-    def _readers(self, document: Document, parsed: Parsed) -> frozenset[str] | Failed:
-        own = document.readers if document.readers is not None else parsed.readers
-        if own is None and not self._setup.readers:
-            return Failed(
-                document.id,
-                "no readers: write `readers: [everyone]`, or the groups that may read it, into the document, or name "
-                "them for the whole source",
-            )
-        if own is None:
-            return self._setup.readers
-        if not own:
-            return Failed(document.id, "its source lets nobody read it", withdraw=True)
+    def _readers(self, document: Document, names: frozenset[str] | None) -> frozenset[str] | Failed | None:
+        """The principals that are meant; None where nothing is said."""
+        if names is None:
+            return None
+        if not names:
+            return Failed(document.id, "its source lets nobody read it", frozenset())
         try:
-            return frozenset(principal(name) for name in own)
+            return frozenset(principal(name) for name in names)
         except ValueError as error:
-            return Failed(document.id, _storable(str(error)), withdraw=True)
+            return Failed(document.id, _storable(str(error)), frozenset())
 
     def _ready(
         self, document: Document, parsed: Parsed, seen: str, readers: frozenset[str], before: Known | None
@@ -148,4 +157,6 @@ def _digest(*values: object) -> str:
 
 
 def _storable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    """`text` as every database takes it, and in an index of it."""
+    data = text.encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")
+    return data[:_LONGEST].decode(errors="ignore")

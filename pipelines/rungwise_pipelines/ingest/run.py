@@ -9,7 +9,7 @@ from rungwise_pipelines.ingest.prepare import Parser
 from rungwise_pipelines.ingest.progress import Progress
 from rungwise_pipelines.ingest.report import IngestReport
 from rungwise_pipelines.ingest.sync import Source, Sync
-from rungwise_server.config import Settings
+from rungwise_server.config.settings import Settings
 from rungwise_server.errors import IndexBusy, Unavailable, UpstreamError
 from rungwise_server.protocols import Embedder
 

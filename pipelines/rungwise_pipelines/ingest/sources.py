@@ -10,7 +10,7 @@ from rungwise_connectors.parsers.formats import ENDINGS
 from rungwise_connectors.records import Records
 from rungwise_connectors.types import Connector
 from rungwise_pipelines.ingest.sync import Source
-from rungwise_server.config import Settings, SourceSettings
+from rungwise_server.config.settings import Settings, SourceSettings
 from rungwise_server.errors import ConfigError
 from rungwise_server.types import principal
 

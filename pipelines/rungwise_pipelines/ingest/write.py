@@ -1,7 +1,8 @@
 """Putting what was prepared into the index, in an order in which nothing is lost.
 
-For each group of documents: embed (while the old answer stands), void the state, write the new passages, remove the
-old ones, write the state. Killed anywhere, the next run finishes the group.
+For each group of documents: take the old passages from those who may not read them any more, embed (while the old
+answer stands), void the state, write the new passages, remove the old ones, write the state. Killed anywhere, the next
+run finishes the group.
 """
 
 from collections.abc import Sequence
@@ -117,18 +118,31 @@ class Writer:
         return Known(item.id, item.seen, item.content, item.readers, known.passages)
 
     async def _failed(self, item: Failed) -> Known:
-        known = self._state.documents.get(item.id, Known(item.id))
         self.outcome.failed[item.id] = item.reason
-        if not item.withdraw:
-            return msgspec.structs.replace(known, seen="", failed=item.reason)
-        row = Known(item.id, failed=item.reason)
-        await self._state.save([row])
-        if item.id in self.indexed:
-            await self._index.remove(self._state.collection, self._source, item.id)
-            self.indexed.discard(item.id)
-        return row
+        if item.readers is not None:
+            await self._narrow(item.id, item.readers)
+        known = self._state.documents.get(item.id, Known(item.id))
+        return msgspec.structs.replace(known, seen="", failed=item.reason)
+
+    async def _narrow(self, id: str, readers: frozenset[str]) -> None:
+        """Take what is indexed of a document from those who may not read it any more, before anything else is done.
+        Nobody is let in: its words may have changed with its readers.
+        """
+        known = self._state.documents.get(id, Known(id))
+        if id not in self.indexed or (known.content and known.readers <= readers):
+            return
+        left = known.readers & readers
+        await self._state.save([msgspec.structs.replace(known, seen="", content="", readers=left)])
+        if left:
+            await self._index.set_readers(self._state.collection, self._source, id, left)
+        else:
+            await self._index.remove(self._state.collection, self._source, id)
+            self.indexed.discard(id)
 
     async def _documents(self, works: Sequence[Ready]) -> list[Known]:
+        for work in works:
+            if work.id in self._state.documents:
+                await self._narrow(work.id, work.readers)
         try:
             entries = await self._embedded(works)
             await self._state.void(work.id for work in works)
@@ -137,11 +151,8 @@ class Writer:
         except (UpstreamRefused, ValueError) as error:
             if len(works) == 1:
                 return [await self._failed(Failed(works[0].id, f"cannot be indexed: {error}"))]
-            # One document is at fault: find out which, so that the others get in. If all are, it is none of them.
-            rows = [row for work in works for row in await self._documents([work])]
-            if all(row.failed for row in rows):
-                raise
-            return rows
+            # One document is at fault: find out which, so that the others get in.
+            return [row for work in works for row in await self._documents([work])]
         for work in works:
             if work.id in self.indexed:
                 await self._index.remove(self._state.collection, self._source, work.id, keep_version=work.content)

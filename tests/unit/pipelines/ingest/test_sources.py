@@ -6,7 +6,7 @@ import pytest
 
 from rungwise_pipelines.ingest.lease import lease
 from rungwise_pipelines.ingest.sources import configured, from_path
-from rungwise_server.config import Settings, SourceSettings
+from rungwise_server.config.settings import Settings, SourceSettings
 from rungwise_server.errors import ConfigError, Conflict
 
 

@@ -157,7 +157,7 @@ async def test_what_nobody_may_read_any_more_leaves_the_index(room: "Room", read
     assert [failure.id for failure in report.failed] == ["a"]
     assert (await room.texts()).keys() == {"b"}
     source.put("a", "Open words.", readers=frozenset({"finance"}))
-    assert counts(await room.run(source)) == (1, 0, 1, 0, 0, 0)
+    assert counts(await room.run(source)) == (0, 1, 1, 0, 0, 0)
     assert (await room.readers())["a"] == {"group:finance"}
 
 
@@ -365,8 +365,48 @@ async def test_an_embedder_that_is_down_costs_nothing_but_time(room: "Room") -> 
     assert await room.texts() == {"a": "New words."}
 
 
+async def test_narrower_readers_hold_before_new_words_are_there_and_nobody_is_let_in(room: "Room") -> None:
+    embedder = Picky()
+    room.embedder = type(room.embedder)(embedder)
+    source = ListConnector("wiki")
+    before = {"narrowed": ["everyone", "finance"], "moved": ["staff"], "opened": ["staff"]}
+    after = {"narrowed": ["finance"], "moved": ["finance"], "opened": ["staff", "everyone"]}
+    for id, readers in before.items():
+        source.put(id, "Old words.", frozenset(readers))
+    await room.run(source)
+    for id, readers in after.items():
+        source.put(id, "New words.", frozenset(readers))
+    embedder.down = True
+    with pytest.raises(UpstreamError):
+        await room.run(source)
+    assert await room.readers() == {"narrowed": {"group:finance"}, "opened": {"group:staff"}}
+    assert set((await room.texts()).values()) == {"Old words."}
+    embedder.down = False
+    await room.run(source)
+    assert await room.readers() == {
+        "narrowed": {"group:finance"},
+        "moved": {"group:finance"},
+        "opened": {"group:staff", "everyone"},
+    }
+    assert set((await room.texts()).values()) == {"New words."}
+
+
+async def test_readers_that_a_source_takes_away_hold_for_a_document_that_cannot_be_read(room: "Room") -> None:
+    source = ListConnector("wiki")
+    source.put("a", "Words.", frozenset({"everyone", "staff"}))
+    await room.run(source)
+    source.tell(Document("a", "2", data=b"\0no text\0", readers=frozenset({"staff", "finance"})))
+    report = await room.run(source)
+    assert [failure.id for failure in report.failed] == ["a"]
+    assert await room.readers() == {"a": {"group:staff"}}
+    source.put("a", "Words.", frozenset({"staff", "finance"}))
+    assert counts(await room.run(source)) == (0, 1, 0, 0, 0, 0)
+    assert await room.readers() == {"a": {"group:staff", "group:finance"}}
+
+
 async def test_ids_that_cannot_be_stored_are_named(room: "Room") -> None:
-    ids: Iterable[str] = ("nul\0byte", "half \ud800 character", "good")
-    report = await room.run(ListConnector("wiki", dict.fromkeys(ids, "Words.")))
-    assert {failure.id for failure in report.failed} == {"nul\\0byte", "half \\ud800 character"}
+    ids: Iterable[str] = ("nul\0byte", "half \ud800 character", "長" * 1000, "good")
+    for _ in range(2):
+        report = await room.run(ListConnector("wiki", dict.fromkeys(ids, "Words.")))
+        assert {failure.id for failure in report.failed} == {"nul\\0byte", "half \\ud800 character", "長" * 666}
     assert (await room.texts()).keys() == {"good"}

@@ -135,6 +135,31 @@ async def test_a_death_at_each_step_then_onward_or_all_as_it_was(
             return
 
 
+async def test_half_written_words_are_for_none_but_those_whom_the_source_names_now(
+    mortal_database: MortalDatabase,
+) -> None:
+    fate = mortal_database.fate
+    fate.dies_at = -1
+    index = MortalIndex(fate)
+    source = ListConnector(f"source{next(_numbers)}")
+    source.put("a", "Old words.", frozenset({"finance"}))
+    await _sync(index, mortal_database).run(Source(source, "docs"))
+    source.put("a", "New words. " * 200, frozenset({"everyone"}))
+    deaths = 0
+    for dies_at in count(1):
+        fate.step, fate.dies_at, fate.after = 0, dies_at, True
+        with suppress(Killed):
+            await _sync(index, mortal_database).run(Source(source, "docs"))
+        if any("everyone" in entry.passage.readers for entry in index._entries["docs"].values()):
+            break
+        deaths += 1
+    assert deaths, "the first step already wrote new words"
+    fate.dies_at = -1
+    source.tell(Document("a", "3", data=b"\0no text\0", readers=frozenset({"finance", "staff"})))
+    await _sync(index, mortal_database).run(Source(source, "docs"))
+    assert {entry.passage.readers for entry in index._entries["docs"].values()} == {frozenset({"group:finance"})}
+
+
 Step = tuple[Literal["put", "delete", "fault", "readers"], str, int]
 _steps = st.lists(
     st.tuples(
