@@ -144,7 +144,7 @@ async def test_half_written_words_are_for_none_but_those_whom_the_source_names_n
     source = ListConnector(f"source{next(_numbers)}")
     source.put("a", "Old words.", frozenset({"finance"}))
     await _sync(index, mortal_database).run(Source(source, "docs"))
-    source.put("a", "New words. " * 200, frozenset({"everyone"}))
+    source.put("a", "New words. " * 200, frozenset({"everyone", "finance"}))
     deaths = 0
     for dies_at in count(1):
         fate.step, fate.dies_at, fate.after = 0, dies_at, True
