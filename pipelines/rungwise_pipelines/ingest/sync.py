@@ -21,7 +21,6 @@ from rungwise_pipelines.ingest.split import VERSION, Splitter
 from rungwise_pipelines.ingest.state import SourceState, sources_of
 from rungwise_pipelines.ingest.write import Terms, Writer
 from rungwise_server.database import Database
-from rungwise_server.errors import EmbedderMismatch
 from rungwise_server.protocols import Embedder, PassageIndex
 from rungwise_server.types import CollectionSpec
 
@@ -84,13 +83,7 @@ class Sync:
         started = time.monotonic()
         name, collection = source.connector.name, source.collection
         wanted = CollectionSpec(self._embedder.name, self._embedder.dimensions, self._terms.name)
-        try:
-            spec = await self._index.create(collection, wanted)
-        except EmbedderMismatch as error:
-            raise EmbedderMismatch(
-                f"{error.message}\nTo fill {collection!r} anew with {wanted.embedder}: rungwise ingest --rebuild. "
-                f"To keep it: give another collection's name, or set `embedder` back."
-            ) from None
+        spec = await self._index.create(collection, wanted)
         state = await SourceState.load(self._database, name)
         if (state.collection, state.incarnation) != (collection, spec.id):
             if state.collection not in ("", collection):
