@@ -89,7 +89,10 @@ async def _database(settings: Settings, environ: Mapping[str, str]) -> list[Chec
 async def _embedder(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
     began = time.perf_counter()
     embedder = await bootstrap.open_embedder(settings, environ)
-    vectors = await embedder.embed(["Is anybody there?"], "query")
+    try:
+        vectors = await embedder.embed(["Is anybody there?"], "query")
+    finally:
+        await embedder.close()
     seconds = time.perf_counter() - began
     return [Check("embedder", "ok", f"{embedder.name}, {vectors.shape[1]} dimensions, first vector in {seconds:.1f} s")]
 
@@ -109,7 +112,9 @@ async def _index(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
                     fix = "`rungwise ingest` reads its sources."
                 found.append(Check(f"collection {name}", "warn", "empty", fix))
         if settings.embedder.kind != "openai":  # a remote one was looked at already, and may be down
-            await bootstrap.check_collections(settings, index, await bootstrap.open_embedder(settings, environ))
+            embedder = await bootstrap.open_embedder(settings, environ)
+            await bootstrap.check_collections(settings, index, embedder)
+            await embedder.close()
         return found
     finally:
         await index.close()

@@ -45,6 +45,7 @@ class House:
         await self.client.close()
         await self.log.close()
         await self.index.close()
+        await self.embedder.close()
         await asyncio.to_thread(self.database.close)
 
 

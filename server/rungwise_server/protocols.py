@@ -90,6 +90,9 @@ class Embedder(Protocol):
     async def embed(self, texts: Sequence[str], kind: Literal["query", "passage"]) -> Vector:
         """Shape (len(texts), dimensions), float32, rows of unit length, in order. Raises UpstreamError."""
 
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+
 
 class PassageIndex(Protocol):
     """Holds the passages of collections and finds them, by meaning and by words. Filters inside."""

@@ -25,7 +25,7 @@ TOP = 10
 PASSAGES = 50
 
 
-class Question(Struct):
+class Asked(Struct):
     """One line of a queries file."""
 
     text: str
@@ -79,7 +79,7 @@ def sets(folders: Sequence[Path]) -> Iterator[tuple[str, Path, Path]]:
                 yield f"{queries.parent.name}{suffix}", documents, queries
 
 
-def limited(documents: Path, questions: list[Question], limit: int, into: Path) -> tuple[Path, list[Question]]:
+def limited(documents: Path, questions: list[Asked], limit: int, into: Path) -> tuple[Path, list[Asked]]:
     """At most `limit` documents, gold ones first, and the questions whose gold is all there."""
     gold = {document for question in questions for document in question.gold_doc_ids}
     with gzip.open(documents, "rt", encoding="utf-8") as lines:
@@ -99,10 +99,12 @@ async def measure(name: str, documents: Path, queries: Path, limit_documents: in
     from rungwise_pipelines.ingest.sources import from_path
     from rungwise_server import bootstrap
     from rungwise_server.config.settings import Settings
-    from rungwise_server.types import EVERYONE, Caller
+    from rungwise_server.prompt import text_message
+    from rungwise_server.routing.rules import Rules, When
+    from rungwise_server.types import EVERYONE, Caller, Question
 
     with gzip.open(queries, "rt", encoding="utf-8") as lines:
-        questions = [question for line in lines if (question := msgspec.json.decode(line, type=Question)).gold_doc_ids]
+        questions = [question for line in lines if (question := msgspec.json.decode(line, type=Asked)).gold_doc_ids]
     with tempfile.TemporaryDirectory(prefix="rungwise-bench-") as home:
         if limit_documents:
             documents, questions = limited(documents, questions, limit_documents, Path(home))
@@ -115,14 +117,18 @@ async def measure(name: str, documents: Path, queries: Path, limit_documents: in
         index = await bootstrap.open_index(settings, {})
         try:
             retriever = bootstrap.open_retriever(index, embedder, ("default",))
+            router = Rules({"cheap": frozenset(), "strong": frozenset()}, [(When(evidence="none"), "strong")])
             rankings, times = [], []
             for question in questions:
+                asked = text_message("user", question.text)
                 started = time.perf_counter()
                 passages = await retriever.retrieve(question.text, Caller(), PASSAGES)
+                await router.route(Question("bench", Caller(), (asked,), question.text), passages)
                 times.append((time.perf_counter() - started) * 1000)
                 rankings.append(list(dict.fromkeys(passage.document_id for passage in passages)))
         finally:
             await index.close()
+            await embedder.close()
     golds = [frozenset(question.gold_doc_ids) for question in questions]
     if not golds:
         raise SystemExit(f"{name}: no question has its gold documents among those kept")

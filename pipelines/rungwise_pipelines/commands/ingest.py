@@ -111,6 +111,7 @@ async def _ingest(
                 if not told or report.eventful or ok != report.ok:
                     _tell(report, as_json)
                 ok, told, rebuild = report.ok, True, False
+    await embedder.close()
     return ok
 
 

@@ -100,6 +100,7 @@ async def _search(
                 _show(passages)
     finally:
         await index.close()
+        await embedder.close()
 
 
 async def _shown(queries: Sequence[Query]) -> AsyncIterator[Query]:

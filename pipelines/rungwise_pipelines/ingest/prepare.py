@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from rungwise_connectors.types import Change, Deletion, Document, Fault, Parsed, ParseError
+from rungwise_connectors.types import Change, Deletion, Document, Fault, Parsed, ParseError, ReadersError
 from rungwise_pipelines.ingest.split import Origin, Splitter
 from rungwise_pipelines.ingest.state import Known
 from rungwise_server.errors import SetupError
@@ -90,7 +90,7 @@ class Preparer:
             case Deletion():
                 return change
             case Fault():
-                return Failed(id, _storable(change.reason))
+                return Failed(id, _storable(change.reason), frozenset() if change.withdraw else None)
         try:
             return await self._document(change, known.get(id))
         except UnicodeError as error:
@@ -108,7 +108,8 @@ class Preparer:
         except RuntimeError as error:
             raise SetupError(f"no document can be read: {error}") from error
         except ParseError as error:
-            return Failed(document.id, _storable(str(error)), readers)
+            unclear = isinstance(error, ReadersError)
+            return Failed(document.id, _storable(str(error)), frozenset() if unclear else readers)
         readers = readers or self._readers(document, parsed.readers) or self._setup.readers
         if isinstance(readers, Failed):
             return readers

@@ -96,6 +96,11 @@ class OnnxEmbedder:
         except Exception as error:  # as in _session
             raise SetupError(f"the ONNX model {name} does not run with texts of {max_tokens} tokens: {error}") from None
 
+    async def close(self) -> None:
+        """End the threads, once what they are at is done."""
+        self._quick.shutdown(wait=False)
+        self._bulk.shutdown(wait=False)
+
     @property
     def name(self) -> str:
         """Stands for weights and preparation."""

@@ -34,6 +34,9 @@ class HashEmbedder:
         """As given; empty means any."""
         return self._languages
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
     async def embed(self, texts: Sequence[str], kind: Literal["query", "passage"]) -> Vector:
         """Rows of unit length, in order; queries and passages alike."""
         vectors = np.zeros((len(texts), self._dimensions), np.float32)

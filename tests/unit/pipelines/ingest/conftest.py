@@ -53,6 +53,9 @@ class Counting:
         self.texts += texts
         return await self._inner.embed(texts, kind)
 
+    async def close(self) -> None:
+        await self._inner.close()
+
 
 class Room:
     """Runs sources into one index, and shows what is in it."""

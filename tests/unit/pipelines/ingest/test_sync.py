@@ -161,6 +161,19 @@ async def test_what_nobody_may_read_any_more_leaves_the_index(room: "Room", read
     assert (await room.readers())["a"] == {"group:finance"}
 
 
+async def test_what_names_its_readers_wrongly_in_itself_leaves_the_index(room: "Room", folder: Path) -> None:
+    (folder / "a.md").write_text("---\nreaders: [staff]\n---\nOpen words.")
+    (folder / "r.jsonl").write_text('{"id": "1", "text": "A record.", "readers": ["staff"]}\n')
+    source = Folder("handbook", folder)
+    await room.run(source)
+    assert (await room.texts()).keys() == {"a.md", "r.jsonl#1"}
+    (folder / "a.md").write_text("---\nreaders: {staff: yes}\n---\nOpen words.")
+    (folder / "r.jsonl").write_text('{"id": "1", "text": "A record.", "readers": 7}\n')
+    report = await room.run(source)
+    assert {failure.id for failure in report.failed} == {"a.md", "r.jsonl#1"}
+    assert await room.texts() == {}
+
+
 async def test_no_more_is_read_ahead_than_is_allowed(room: "Room") -> None:
     source = ListConnector("wiki", {str(n): f"Document {n}." for n in range(300)}, batch=7)
     assert counts(await room.run(source)) == (300, 0, 0, 0, 0, 0)
