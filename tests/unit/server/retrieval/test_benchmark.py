@@ -63,7 +63,7 @@ def test_documents_and_queries_are_paired(tmp_path: Path) -> None:
 
 def test_a_limit_keeps_gold_documents_first(tmp_path: Path) -> None:
     write(tmp_path / "docs.jsonl.gz", *({"id": name} for name in "abcd"))
-    question = BENCH["Question"]
+    question = BENCH["Asked"]
     questions = [question(text="?", gold_doc_ids=["d"]), question(text="!", gold_doc_ids=["c", "b"])]
     path, kept = BENCH["limited"](tmp_path / "docs.jsonl.gz", questions, 2, tmp_path)
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["b", "c"]
