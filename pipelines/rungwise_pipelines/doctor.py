@@ -18,7 +18,7 @@ from rungwise_server import bootstrap
 from rungwise_server.config.settings import CandidateSettings, Secret, Settings, SourceSettings
 from rungwise_server.errors import RungwiseError, Unavailable
 from rungwise_server.keys import KeyStore
-from rungwise_server.retrieval.remote import RemoteIndex
+from rungwise_server.retrieval.indexes.remote import RemoteIndex
 from rungwise_server.serve import is_loopback
 
 TIMEOUT = 5.0

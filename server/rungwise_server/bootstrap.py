@@ -14,10 +14,10 @@ from rungwise_server.config.settings import CandidateSettings, RouteSettings, Se
 from rungwise_server.database import Database, open_database
 from rungwise_server.engine import Candidate, Engine, Workload
 from rungwise_server.errors import ConfigError, EmbedderMismatch, SetupError
+from rungwise_server.http.client import HttpClient
 from rungwise_server.keys import KeyStore
 from rungwise_server.log.sql import SqlLog
 from rungwise_server.metrics import Metrics
-from rungwise_server.models.http import HttpClient
 from rungwise_server.models.prices import Prices
 from rungwise_server.prompt import Prompt, load_prompt
 from rungwise_server.protocols import ChatModel, Embedder, InferenceLog, PassageIndex, Retriever, Router
@@ -88,11 +88,11 @@ async def open_embedder(settings: Settings, environ: Mapping[str, str] = os.envi
     chosen = settings.embedder
     match chosen.kind:
         case "minilm":
-            from rungwise_server.retrieval.minilm import MiniLM
+            from rungwise_server.retrieval.embedders.minilm import MiniLM
 
             return MiniLM()
         case "onnx":
-            from rungwise_server.retrieval.onnx import open_folder
+            from rungwise_server.retrieval.embedders.onnx import open_folder
 
             return open_folder(
                 settings.base / chosen.path,
@@ -103,7 +103,7 @@ async def open_embedder(settings: Settings, environ: Mapping[str, str] = os.envi
                 languages=frozenset(chosen.languages),
             )
         case "openai":
-            from rungwise_server.retrieval.openai_embeddings import OpenAIEmbeddings
+            from rungwise_server.retrieval.embedders.openai import OpenAIEmbeddings
 
             return await OpenAIEmbeddings.open(
                 url=chosen.url,
@@ -124,13 +124,13 @@ async def open_index(
     `role` is what others are told that holds it.
     """
     if settings.index.kind == "qdrant":
-        from rungwise_server.retrieval.qdrant import QdrantIndex
+        from rungwise_server.retrieval.indexes.qdrant import QdrantIndex
 
         chosen = settings.index
         return QdrantIndex(
             url=chosen.url, api_key=secret(chosen, settings, environ), prefix=chosen.prefix, timeout=chosen.timeout
         )
-    from rungwise_server.retrieval.shared import open_embedded
+    from rungwise_server.retrieval.indexes.shared import open_embedded
 
     return await open_embedded(settings.home / "index", settings.home / "index.sock", role)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rungwise_server.retrieval.edge import EdgeIndex
-from rungwise_server.retrieval.points import BATCH, passage_id
-from rungwise_server.retrieval.shared import IndexHost, RemoteIndex
+from rungwise_server.retrieval.indexes.edge import EdgeIndex
+from rungwise_server.retrieval.indexes.points import BATCH, passage_id
+from rungwise_server.retrieval.indexes.shared import IndexHost, RemoteIndex
 from rungwise_server.types import CollectionSpec, IndexedPassage, IndexQuery, Passage, SparseVector
 
 DIMENSIONS = 384

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rungwise_server.protocols import Embedder
-from rungwise_server.retrieval.minilm import MiniLM
-from rungwise_server.retrieval.onnx import open_folder
-from rungwise_server.retrieval.openai_embeddings import OpenAIEmbeddings
+from rungwise_server.retrieval.embedders.minilm import MiniLM
+from rungwise_server.retrieval.embedders.onnx import open_folder
+from rungwise_server.retrieval.embedders.openai import OpenAIEmbeddings
 from rungwise_server.testing.retrieval_embedder import EmbedderContract, HashEmbedder
 from rungwise_server.testing.upstream import FakeUpstream
 
@@ -34,7 +34,9 @@ class TestMiniLM(EmbedderContract):
 class TestOnnxFolder(EmbedderContract):
     @pytest.fixture
     def embedder(self) -> Embedder:
-        return open_folder(Path(__file__).parents[1] / "unit" / "server" / "retrieval" / "data" / "tiny_model")
+        return open_folder(
+            Path(__file__).parents[1] / "unit" / "server" / "retrieval" / "embedders" / "data" / "tiny_model"
+        )
 
 
 class TestOpenAIEmbeddings(EmbedderContract):

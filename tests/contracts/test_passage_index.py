@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from rungwise_server.protocols import PassageIndex
-from rungwise_server.retrieval.edge import EdgeIndex
-from rungwise_server.retrieval.qdrant import QdrantIndex
-from rungwise_server.retrieval.shared import IndexHost, RemoteIndex, open_embedded
+from rungwise_server.retrieval.indexes.edge import EdgeIndex
+from rungwise_server.retrieval.indexes.qdrant import QdrantIndex
+from rungwise_server.retrieval.indexes.shared import IndexHost, RemoteIndex, open_embedded
 from rungwise_server.testing.retrieval_index import MemoryIndex, PassageIndexContract
 from rungwise_server.testing.scratch import scratch
 

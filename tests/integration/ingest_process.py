@@ -19,8 +19,8 @@ from rungwise_connectors.types import Parsed
 from rungwise_pipelines.ingest.split import Origin, Splitter
 from rungwise_pipelines.ingest.sync import Source, Sync
 from rungwise_server.database import open_database
+from rungwise_server.retrieval.indexes.shared import open_embedded
 from rungwise_server.retrieval.language import guess
-from rungwise_server.retrieval.shared import open_embedded
 from rungwise_server.retrieval.sparse import Bm25Encoder
 from rungwise_server.testing.retrieval_embedder import HashEmbedder
 from rungwise_server.types import Vector

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rungwise_server.retrieval.edge import EdgeIndex
-from rungwise_server.retrieval.shared import open_embedded
+from rungwise_server.retrieval.indexes.edge import EdgeIndex
+from rungwise_server.retrieval.indexes.shared import open_embedded
 from rungwise_server.testing.retrieval_index import ALL, SPEC, entry, query
 from rungwise_server.testing.scratch import scratch
 
@@ -21,8 +21,8 @@ HR = frozenset({"group:hr"})
 PRELUDE = """
 import asyncio, itertools, pathlib, sys
 from rungwise_server.errors import Unavailable
-from rungwise_server.retrieval.edge import EdgeIndex
-from rungwise_server.retrieval.shared import open_embedded
+from rungwise_server.retrieval.indexes.edge import EdgeIndex
+from rungwise_server.retrieval.indexes.shared import open_embedded
 from rungwise_server.testing.retrieval_index import SPEC, entry
 
 home, first = pathlib.Path(sys.argv[1]), int(sys.argv[2])

@@ -19,7 +19,7 @@ from rungwise_pipelines.ingest.progress import Silent
 from rungwise_pipelines.ingest.run import run
 from rungwise_pipelines.ingest.sources import from_path
 from rungwise_server.config.settings import Settings
-from rungwise_server.retrieval.shared import open_embedded
+from rungwise_server.retrieval.indexes.shared import open_embedded
 from rungwise_server.testing.retrieval_embedder import HashEmbedder
 from rungwise_server.types import Vector
 

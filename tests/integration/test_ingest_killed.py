@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from rungwise_server.retrieval.shared import open_embedded
+from rungwise_server.retrieval.indexes.shared import open_embedded
 from rungwise_server.types import EVERYONE, IndexQuery, Passage, SparseVector
 
 ROUNDS = 6

@@ -11,8 +11,8 @@ from rungwise_pipelines.commands.options import As, Config, Group, Json, caller_
 from rungwise_pipelines.commands.output import emit, plain, say
 
 if TYPE_CHECKING:
+    from rungwise_server.answer import Answer
     from rungwise_server.config.settings import Settings
-    from rungwise_server.engine import Answer
     from rungwise_server.types import Passage
 
 

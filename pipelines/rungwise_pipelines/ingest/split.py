@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from rungwise_connectors.types import Parsed, Section
-from rungwise_server.retrieval.points import passage_id
+from rungwise_server.retrieval.indexes.points import passage_id
 from rungwise_server.types import Passage
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
+from rungwise_server.answer import Answer
 from rungwise_server.api.auth import Gate
 from rungwise_server.api.chat_wire import Writer, read_chat
 from rungwise_server.api.errors import error_body, error_headers, error_status
-from rungwise_server.engine import Answer, Engine
+from rungwise_server.engine import Engine
 from rungwise_server.errors import RungwiseError, TooLarge
 from rungwise_server.types import Ids
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import msgspec
 
 from rungwise_server.errors import UpstreamError, UpstreamRefused
-from rungwise_server.models.http import UNREACHABLE
+from rungwise_server.http.client import UNREACHABLE
 from rungwise_server.protocols import ChatModel
 from rungwise_server.types import ChatRequest, Delta
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from rungwise_server.errors import StreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
-from rungwise_server.models.http import UNREACHABLE
+from rungwise_server.http.client import UNREACHABLE
 from rungwise_server.models.openai_errors import redact, upstream_error
 from rungwise_server.models.openai_wire import Failure, read_failure
 from rungwise_server.types import ChatRequest, Delta, ToolCall, Usage

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rungwise_server.errors import StreamBroken, UpstreamError
-from rungwise_server.models.http import HttpClient
+from rungwise_server.http.client import HttpClient
 from rungwise_server.models.openai_errors import redact, upstream_error
 from rungwise_server.models.openai_stream import ChunkStream
 from rungwise_server.models.openai_wire import Failure, read_completion, read_failure

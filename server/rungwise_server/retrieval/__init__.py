@@ -1,1 +1,1 @@
-"""Finding passages: embedders (`minilm`, `onnx`, `openai_embeddings`), term weights (`sparse`), indexes, `hybrid`."""
+"""Finding passages: `embedders`, term weights (`sparse`), `indexes`, and `hybrid`, which asks them and blends."""

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from rungwise_server.errors import NotFound
-from rungwise_server.retrieval.points import check_entries, check_name, check_query, check_spec, in_order
+from rungwise_server.retrieval.indexes.points import check_entries, check_name, check_query, check_spec, in_order
 from rungwise_server.types import CollectionSpec, Hits, IndexedPassage, IndexQuery, Passage, Vector, new_id
 
 

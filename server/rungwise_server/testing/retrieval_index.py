@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from rungwise_server.errors import EmbedderMismatch, NotFound
 from rungwise_server.protocols import PassageIndex
-from rungwise_server.retrieval.points import passage_id
+from rungwise_server.retrieval.indexes.points import passage_id
 from rungwise_server.testing.memory_index import MemoryIndex
 from rungwise_server.types import EVERYONE, CollectionSpec, IndexedPassage, IndexQuery, Passage, SparseVector, Vector
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from rungwise_server.errors import SetupError, UpstreamError, UpstreamTimeout
-from rungwise_server.models import connection
-from rungwise_server.models.http import UNREACHABLE, Endpoint, HttpClient
+from rungwise_server.http import connection
+from rungwise_server.http.client import UNREACHABLE, Endpoint, HttpClient
 from rungwise_server.testing.upstream import FakeUpstream, Reply
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rungwise_server.errors import StreamBroken, UpstreamError, UpstreamLimited, UpstreamRefused, UpstreamTimeout
-from rungwise_server.models.http import UNREACHABLE
+from rungwise_server.http.client import UNREACHABLE
 from rungwise_server.models.litellm import LiteLLM
 from rungwise_server.testing.models import chat_request, collect
 from rungwise_server.testing.upstream import FakeUpstream, Reply

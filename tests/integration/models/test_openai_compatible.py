@@ -15,7 +15,7 @@ from rungwise_server.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from rungwise_server.models.http import HttpClient
+from rungwise_server.http.client import HttpClient
 from rungwise_server.models.openai_compatible import OpenAICompatible
 from rungwise_server.testing.models import chat_request, collect
 from rungwise_server.testing.upstream import FakeUpstream, Reply

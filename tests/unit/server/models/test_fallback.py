@@ -10,8 +10,8 @@ from rungwise_server.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
+from rungwise_server.http.client import UNREACHABLE
 from rungwise_server.models.fallback import Fallback
-from rungwise_server.models.http import UNREACHABLE
 from rungwise_server.testing.models import ScriptedModel, chat_request, collect
 from rungwise_server.types import Delta
 

@@ -2,7 +2,7 @@ import pytest
 
 from rungwise_server.errors import EmbedderMismatch
 from rungwise_server.retrieval.hybrid import Hybrid
-from rungwise_server.retrieval.points import passage_id
+from rungwise_server.retrieval.indexes.points import passage_id
 from rungwise_server.retrieval.sparse import Bm25Encoder
 from rungwise_server.testing.memory_index import MemoryIndex
 from rungwise_server.testing.retrieval_embedder import HashEmbedder

@@ -11,9 +11,9 @@ import pytest
 
 from rungwise_server import errors
 from rungwise_server.errors import IndexBusy, RungwiseError, SetupError, Unavailable
-from rungwise_server.retrieval.edge import EdgeIndex
-from rungwise_server.retrieval.shared import IndexHost, RemoteIndex, SharedIndex, open_embedded
-from rungwise_server.retrieval.wire import FRAME, Failure, Hello, frame
+from rungwise_server.retrieval.indexes.edge import EdgeIndex
+from rungwise_server.retrieval.indexes.shared import IndexHost, RemoteIndex, SharedIndex, open_embedded
+from rungwise_server.retrieval.indexes.wire import FRAME, Failure, Hello, frame
 from rungwise_server.testing.retrieval_index import ALL, SPEC, MemoryIndex, entry, query, texts
 from rungwise_server.testing.scratch import scratch
 from rungwise_server.types import CollectionSpec, Hits, IndexQuery

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rungwise_server.errors import SetupError
-from rungwise_server.retrieval.onnx import OnnxEmbedder
+from rungwise_server.retrieval.embedders.onnx import OnnxEmbedder
 
 GRAPH = Path(__file__).with_name("minilm.onnx")
 WEIGHTS_FILE = "model.safetensors"

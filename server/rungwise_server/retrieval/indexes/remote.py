@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from rungwise_server.errors import SetupError, Unavailable
-from rungwise_server.retrieval import wire
-from rungwise_server.retrieval.host import find
-from rungwise_server.retrieval.wire import PROTOCOL, Answer, Call, Hello, Method, R, encode, frame, read_frame
+from rungwise_server.retrieval.indexes import wire
+from rungwise_server.retrieval.indexes.host import find
+from rungwise_server.retrieval.indexes.wire import PROTOCOL, Answer, Call, Hello, Method, R, encode, frame, read_frame
 from rungwise_server.types import CollectionSpec, Hits, IndexedPassage, IndexQuery, Passage
 
 _HELLO_SECONDS = 5.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rungwise_server.errors import IndexBusy, SetupError, Unavailable
-from rungwise_server.retrieval.edge import EdgeIndex
+from rungwise_server.retrieval.indexes.edge import EdgeIndex
 from rungwise_server.testing.retrieval_index import ALL, SPEC, entry, query, texts
 from rungwise_server.testing.scratch import scratch
 

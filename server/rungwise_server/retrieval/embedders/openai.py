@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 
 from rungwise_server.errors import SetupError, UpstreamError, UpstreamLimited, UpstreamRefused, UpstreamTimeout
-from rungwise_server.retrieval.recent import Recent
+from rungwise_server.retrieval.embedders.recent import Recent
 from rungwise_server.types import Vector
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TypeVar
 import msgspec
 
 from rungwise_server.errors import NotFound, SetupError, Unavailable
-from rungwise_server.retrieval.folder import IndexFolder
-from rungwise_server.retrieval.points import check_entries, check_name, check_query, check_spec, is_passage_id
-from rungwise_server.retrieval.shard import Shard
+from rungwise_server.retrieval.indexes.folder import IndexFolder
+from rungwise_server.retrieval.indexes.points import check_entries, check_name, check_query, check_spec, is_passage_id
+from rungwise_server.retrieval.indexes.shard import Shard
 from rungwise_server.types import CollectionSpec, Hits, IndexedPassage, IndexQuery, Passage, new_id
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class EdgeIndex:
-    """A PassageIndex in a folder. One process can have it open; `rungwise_server.retrieval.shared` lets others join.
+    """A PassageIndex in a folder. One process can have it open; `indexes.shared` lets others join.
 
     All writes go through one thread, one engine call an upsert: the engine holds the interpreter while it writes, so
     callers keep their batches near `points.BATCH`. Searches run beside them on threads of their own. `reserve` are the
@@ -247,7 +247,7 @@ class EdgeIndex:
     def _optimise(self, collection: str, shard: Shard) -> None:
         def make(old: Path, new: Path) -> None:
             shutil.copytree(old, new)
-            code = "import pathlib, sys; from rungwise_server.retrieval.shard import Shard; "
+            code = "import pathlib, sys; from rungwise_server.retrieval.indexes.shard import Shard; "
             code += "shard = Shard(pathlib.Path(sys.argv[1]), sys.argv[2]); shard.optimise(); shard.close()"
             done = subprocess.run(
                 [sys.executable, "-c", code, new, collection], capture_output=True, text=True, check=False

@@ -1,6 +1,6 @@
 import numpy as np
 
-from rungwise_server.retrieval.recent import Recent
+from rungwise_server.retrieval.embedders.recent import Recent
 
 
 def test_the_longest_unused_goes_first() -> None:

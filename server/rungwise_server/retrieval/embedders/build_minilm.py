@@ -1,6 +1,6 @@
 """Builds `minilm.onnx`, the graph of all-MiniLM-L6-v2 without its weights. Run by hand, with the `onnx` group:
 
-    uv run --group onnx python -m rungwise_server.retrieval.build_minilm
+    uv run --group onnx python -m rungwise_server.retrieval.embedders.build_minilm
 
 The graph is BERT's encoder, written out. Its weights are external data at byte offsets into the `model.safetensors`
 that the `minilm` extra installs, so that nothing is converted and nothing is stored twice. `minilm.WEIGHTS` says which
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from rungwise_server.retrieval import minilm
+from rungwise_server.retrieval.embedders import minilm
 
 LAYERS, HIDDEN, HEADS, EPSILON = 6, 384, 12, 1e-12
 OPSET, IR_VERSION = 20, 9

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-BENCH = runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "retrieval.py"))
+BENCH = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "retrieval.py"))
 ndcg, recall, mrr, percentile = BENCH["ndcg"], BENCH["recall"], BENCH["mrr"], BENCH["percentile"]
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from rungwise_server.errors import SetupError, UpstreamError, UpstreamTimeout
-from rungwise_server.models.connection import Connection, Response
-from rungwise_server.models.proxies import Proxies, Proxy, tunnel
+from rungwise_server.http.connection import Connection, Response
+from rungwise_server.http.proxies import Proxies, Proxy, tunnel
 
 UNREACHABLE = "upstream_unreachable"
 """The `code` of errors that mean that no connection was made: another replica may be alive."""

@@ -16,7 +16,17 @@ from msgspec import Raw
 
 from rungwise_server.errors import SetupError
 from rungwise_server.protocols import PassageIndex
-from rungwise_server.retrieval.wire import METHODS, PROTOCOL, Answer, Call, Failure, Hello, encode, frame, read_frame
+from rungwise_server.retrieval.indexes.wire import (
+    METHODS,
+    PROTOCOL,
+    Answer,
+    Call,
+    Failure,
+    Hello,
+    encode,
+    frame,
+    read_frame,
+)
 
 _LONGEST_PATH = 90
 """Unix sockets take 104 (macOS) or 108 (Linux) bytes, of which a temporary folder's name needs some."""

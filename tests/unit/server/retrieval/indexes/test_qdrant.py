@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rungwise_server.errors import SetupError, Unavailable
-from rungwise_server.retrieval.qdrant import QdrantIndex
+from rungwise_server.retrieval.indexes.qdrant import QdrantIndex
 from rungwise_server.testing.retrieval_index import ALL, SPEC, entry, query
 
 ID = "9b2c3e1e-6b0c-5d0e-8f57-0f8c8d1d2a11"

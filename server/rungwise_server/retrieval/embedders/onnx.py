@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rungwise_server.errors import SetupError
-from rungwise_server.retrieval.recent import Recent
+from rungwise_server.retrieval.embedders.recent import Recent
 from rungwise_server.types import Vector
 
 Tokens = list[int]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rungwise_server.errors import IndexBusy, Unavailable
 from rungwise_server.protocols import PassageIndex
-from rungwise_server.retrieval.edge import EdgeIndex
-from rungwise_server.retrieval.host import IndexHost
-from rungwise_server.retrieval.remote import OwnerGone, RemoteIndex
-from rungwise_server.retrieval.wire import R
+from rungwise_server.retrieval.indexes.edge import EdgeIndex
+from rungwise_server.retrieval.indexes.host import IndexHost
+from rungwise_server.retrieval.indexes.remote import OwnerGone, RemoteIndex
+from rungwise_server.retrieval.indexes.wire import R
 from rungwise_server.types import CollectionSpec, Hits, IndexedPassage, IndexQuery, Passage
 
 __all__ = ["IndexHost", "RemoteIndex", "SharedIndex", "open_embedded"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rungwise_server.errors import SetupError
-from rungwise_server.retrieval.minilm import GRAPH, MiniLM, weights
-from rungwise_server.retrieval.onnx import OnnxEmbedder, open_folder
+from rungwise_server.retrieval.embedders.minilm import GRAPH, MiniLM, weights
+from rungwise_server.retrieval.embedders.onnx import OnnxEmbedder, open_folder
 
 TINY = Path(__file__).parent / "data" / "tiny_model"
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rungwise_server.errors import SetupError
-from rungwise_server.retrieval import minilm
-from rungwise_server.retrieval.minilm import MiniLM
+from rungwise_server.retrieval.embedders import minilm
+from rungwise_server.retrieval.embedders.minilm import MiniLM
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "minilm_reference.json").read_text(encoding="utf-8"))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rungwise_server.retrieval.points import in_order, is_passage_id, passage_id, passage_of, payload_of
+from rungwise_server.retrieval.indexes.points import in_order, is_passage_id, passage_id, passage_of, payload_of
 from rungwise_server.types import Passage
 
 text = st.text(st.characters(codec="utf-8"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rungwise_server.errors import SetupError, UpstreamError, UpstreamLimited, UpstreamRefused, UpstreamTimeout
-from rungwise_server.retrieval.openai_embeddings import OpenAIEmbeddings
+from rungwise_server.retrieval.embedders.openai import OpenAIEmbeddings
 from rungwise_server.testing.upstream import FakeUpstream, Reply, echo
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from rungwise_server.errors import NotFound, RungwiseError, SetupError, Unavailable
-from rungwise_server.retrieval.points import (
+from rungwise_server.retrieval.indexes.points import (
     DENSE,
     KEYWORDS,
     SPARSE,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rungwise_server.errors import IndexBusy, SetupError, Unavailable
-from rungwise_server.retrieval.points import DENSE, KEYWORDS, SPARSE, in_order, passage_of, payload_of
+from rungwise_server.retrieval.indexes.points import DENSE, KEYWORDS, SPARSE, in_order, passage_of, payload_of
 from rungwise_server.types import Hits, IndexedPassage, IndexQuery, Passage
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Where passages live: `edge` in the process, `qdrant` on a server, `shared` between the processes of one machine."""
