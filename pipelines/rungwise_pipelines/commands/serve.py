@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -72,6 +73,9 @@ async def _tell(url: str, house: "House", as_json: bool) -> None:
     say("Collections: " + (", ".join(f"{name} ({count} passages)" for name, count in counts.items()) or "none"))
     for name in (name for name, count in counts.items() if not count):
         say(f"Nothing is in {name} yet: {_how_to_fill(name, house)}")
+    for name, candidate in house.settings.candidates.items():
+        if candidate.api_key_env and not os.environ.get(candidate.api_key_env):
+            say(f"{name} has no key: {candidate.api_key_env} is not set, and its provider will refuse what is asked.")
     if not keyed:
         say("Without any API key only this machine may ask, as everyone: `rungwise keys create --user NAME` makes one.")
     say("Ctrl-C stops it.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rungwise_server.engine import Candidate, Engine, Workload
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.prompt import Prompt
-from rungwise_server.protocols import ChatModel, InferenceLog, Router
+from rungwise_server.protocols import ChatModel, InferenceLog, Retriever, Router
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned
 from rungwise_server.testing.retriever import FixedRetriever
@@ -20,10 +20,11 @@ def small_engine(
     router: Router | None = None,
     others: dict[str, ChatModel] | None = None,
     prompt: Prompt | None = None,
+    retriever: Retriever | None = None,
 ) -> Engine:
     """One workload `default` with the candidates `strong` (which is `model`) and `others`.
 
-    `passages` of None means no retrieval. Housekeeping goes to the last candidate.
+    With neither `passages` nor a `retriever` nothing is searched. Housekeeping goes to the last candidate.
     """
     models = {"strong": model, **(others or {})}
     candidates = {
@@ -34,7 +35,7 @@ def small_engine(
         Housekeeping(router or Pinned("strong", "it is the strongest"), list(models)[-1]),
         tuple(models),
         prompt,
-        None if passages is None else FixedRetriever(passages),
+        FixedRetriever(passages) if passages is not None else retriever,
     )
     pins: dict[str, tuple[Router, Workload]] = {
         name: (Pinned(name, "the client asked for it by name"), workload) for name in models

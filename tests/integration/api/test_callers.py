@@ -8,8 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rungwise_server.log.memory import MemoryLog
+from rungwise_server.retrieval.hybrid import Hybrid
+from rungwise_server.retrieval.indexes.edge import EdgeIndex
+from rungwise_server.retrieval.sparse import Bm25Encoder
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.models import ScriptedModel
+from rungwise_server.testing.retrieval_embedder import HashEmbedder
 from rungwise_server.testing.retrieval_index import MemoryIndex
 from rungwise_server.testing.retriever import passage
 from rungwise_server.testing.serving import serving
@@ -90,29 +94,49 @@ async def test_answers_and_sources_show_exactly_what_the_caller_may_read(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     mixes=st.lists(st.sets(st.sampled_from(["everyone", "group:a", "group:b", "user:u"]), min_size=1), max_size=6),
-    groups=st.sets(st.sampled_from(["a", "b", "everyone", "user:u"])),
-    user=st.sampled_from(["", "u", "a", "everyone"]),
+    callers=st.lists(
+        st.tuples(
+            st.sampled_from(["", "u", "a", "everyone"]),
+            st.frozensets(st.sampled_from(["a", "b", "everyone", "user:u"])),
+        ),
+        min_size=2,
+        max_size=4,
+    ),
 )
-async def test_over_generated_permissions_nothing_leaks(mixes: list[set[str]], groups: set[str], user: str) -> None:
-    """A group called `user:u` or a user called `everyone` opens nothing that is not theirs."""
-    caller = Caller(user, frozenset(groups))
+async def test_over_generated_permissions_nothing_leaks(
+    tmp_path_factory: pytest.TempPathFactory, mixes: list[set[str]], callers: list[tuple[str, frozenset[str]]]
+) -> None:
+    """The real index and retriever, several callers with the same question one after the other: what one may read is
+    never shown to another, and a group called `user:u` or a user called `everyone` opens nothing that is not theirs.
+    """
     passages = [passage(f"salary secret {n}", *mix, number=n) for n, mix in enumerate(mixes)]
-    engine = small_engine(ScriptedModel(["[1][2][3][4][5][6]"]), passages=passages)
-    async with (
-        serving(engine, await index_of(passages), {"k": caller}) as url,
-        httpx.AsyncClient(base_url=url, headers={"x-api-key": "k"}) as http,
-    ):
-        body = {"model": "default", "messages": [{"role": "user", "content": "salary secret"}]}
-        message = (await http.post("/v1/chat/completions", json=body)).json()["choices"][0]["message"]
-        cited = {a["url_citation"]["url"].rsplit("/", 1)[1] for a in message["annotations"]}
-        for one, mix in zip(passages, mixes, strict=True):
-            allowed = (
-                "everyone" in mix
-                or (user == "u" and "user:u" in mix)
-                or any(f"group:{g}" in mix for g in groups & {"a", "b"})
-            )
-            assert (one.id in cited) == allowed
-            assert ((await http.get(f"/v1/sources/{one.id}")).status_code == 200) == allowed
+    embedder, terms = HashEmbedder(), Bm25Encoder()
+    index = EdgeIndex(tmp_path_factory.mktemp("index"))
+    await index.create("default", CollectionSpec(embedder.name, embedder.dimensions, terms.name))
+    if passages:
+        vectors = await embedder.embed([p.text for p in passages], "passage")
+        entries = [IndexedPassage(p, v, terms.passage(p.text)) for p, v in zip(passages, vectors, strict=True)]
+        await index.upsert("default", entries)
+    retriever = Hybrid(index, embedder, terms, ("default",))
+    engine = small_engine(ScriptedModel(["[1][2][3][4][5][6]"]), retriever=retriever)
+    keys = {f"k{n}": Caller(user, groups) for n, (user, groups) in enumerate(callers)}
+    try:
+        async with serving(engine, index, keys) as url, httpx.AsyncClient(base_url=url) as http:
+            for key, (user, groups) in zip(keys, callers, strict=True):
+                http.headers["x-api-key"] = key
+                body = {"model": "default", "messages": [{"role": "user", "content": "salary secret"}]}
+                message = (await http.post("/v1/chat/completions", json=body)).json()["choices"][0]["message"]
+                cited = {a["url_citation"]["url"].rsplit("/", 1)[1] for a in message["annotations"]}
+                for one, mix in zip(passages, mixes, strict=True):
+                    allowed = (
+                        "everyone" in mix
+                        or (user == "u" and "user:u" in mix)
+                        or any(f"group:{g}" in mix for g in groups & {"a", "b"})
+                    )
+                    assert (one.id in cited) == allowed
+                    assert ((await http.get(f"/v1/sources/{one.id}")).status_code == 200) == allowed
+    finally:
+        await index.close()
 
 
 @pytest.mark.parametrize(
