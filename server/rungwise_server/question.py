@@ -19,11 +19,13 @@ _TITLE = re.compile(
     re.IGNORECASE,
 )
 
+# Words that stand for something said before. Those that mostly do other work (das, es, there) are left out, and a
+# conjunction counts only where it begins the question.
 _REFERS_BACK = re.compile(
-    r"\b(?:it|its|that|this|these|those|they|them|their|there|he|she|him|her|one|ones|same|also|"
-    r"es|das|dies|diese[rsmn]?|sie|ihn|ihm|ihre?|dort|dafür|davon|dazu|damit|auch|und|"
-    r"ça|cela|celui|celle|ils?|elles?|leur|aussi|eso|esto|ellos?|ellas?|también)\b"
-    r"|それ|これ|あれ|その|この|では|also|它|他们|这|那|呢",
+    r"\A\W*(?:and|but|what about|how about|und|aber|was ist mit|wie steht es|et|mais|y|pero|e|ma)\b"
+    r"|\b(?:it|its|this|that|these|those|they|them|their|he|she|him|her|ones?|"
+    r"diese[rsmn]?|sie|ihn|ihm|ihre?|dafür|davon|dazu|damit|ça|cela|celui|celle|ils?|elles?|leur|eso|esto|ellos?|ellas?)\b"
+    r"|それ|これ|あれ|その|では|它|他们|这|那|呢",
     re.IGNORECASE,
 )
 
@@ -31,7 +33,7 @@ _REFERS_BACK = re.compile(
 def search_query(messages: Sequence[Message]) -> str:
     """The query that finds what the conversation asks for: the last user message, standing alone.
 
-    A short follow-up, or one that refers back ("and for part-timers?"), is searched together with the user's
+    A follow-up of a word or two, or one that refers back ("and for part-timers?"), is searched together with the user's
     message before it; the assistant's words never are, since they may be wrong. At most 2,000 characters.
     """
     asked = [m.text.strip() for m in messages if m.role == "user" and m.text.strip()]
@@ -45,11 +47,11 @@ def search_query(messages: Sequence[Message]) -> str:
 
 
 def _leans_back(text: str) -> bool:
-    """Whether `text` likely needs the message before it: few words, or a pronoun in a sentence of moderate length."""
+    """Whether `text` likely needs the message before it: a word or two, or a sentence that points back."""
     # A CJK character carries about as much as half a word.
     words = len(re.findall(r"[^\W\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]+", text))
     words += len(re.findall(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]", text)) // 2
-    return words <= 4 or (words <= 14 and _REFERS_BACK.search(text) is not None)
+    return words <= 2 or (words <= 14 and _REFERS_BACK.search(text) is not None)
 
 
 def is_housekeeping(messages: Sequence[Message]) -> bool:

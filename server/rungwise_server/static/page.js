@@ -57,7 +57,7 @@ const show = (said, list, text, citations) => {
   said.append(characters.slice(at).join(""));
 };
 
-const rate = (turn, id) => {
+const rate = (turn, id, said) => {
   const thanks = turn.querySelector(".thanks");
   const tell = async (body) => {
     try {
@@ -78,7 +78,7 @@ const rate = (turn, id) => {
   turn.querySelector(".correct").onclick = () => {
     form.hidden = !form.hidden;
     const text = form.querySelector("textarea");
-    text.value ||= turn.querySelector(".said").textContent;
+    text.value ||= said.replace(/\s*[[【][\d,;、\s]+[\]】]/g, "");
     text.focus();
   };
   form.onsubmit = async (event) => {
@@ -120,7 +120,7 @@ $("ask").onsubmit = async (event) => {
       show(said, list, text, citations);
     }
     turn.querySelector("footer").hidden = false;
-    rate(turn, id);
+    rate(turn, id, text);
   } catch (error) {
     const told = document.createElement("p");
     told.className = "error";
