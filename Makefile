@@ -58,8 +58,9 @@ check: .venv/.ready ## lint, types, imports, lock, reference, container files
 docs: .venv/.ready ## write docs/reference from the code
 	$(BIN)/python -m rungwise_pipelines.reference
 
-bench: .venv/.ready ## measure the gateway against its neighbours, as ratios
+bench: .venv/.ready ## measure the gateway against its neighbours, as ratios; with DATA=FOLDER retrieve + route on it too
 	$(BIN)/python tests/benchmarks/gateway.py $(ARGS)
+	@test -z "$$DATA" || $(BIN)/python tests/benchmarks/retrieval.py "$$DATA"
 
 bench-retrieval: .venv/.ready ## measure retrieval on DATA=FOLDER of docs.jsonl.gz and queries*.jsonl.gz
 	@test -d "$$DATA" || { echo "usage: make bench-retrieval DATA=FOLDER" >&2; exit 2; }

@@ -1,4 +1,4 @@
-"""The HTTP client against a real server."""
+"""The HTTP client against a real server. One file for one class: each test is a way in which the other side fails it."""
 
 import asyncio
 import random

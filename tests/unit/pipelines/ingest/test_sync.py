@@ -1,4 +1,4 @@
-"""The engine, over everything that happens to a source."""
+"""The engine, over everything that happens to a source: one life told in one file, longer than most for that."""
 
 import gzip
 import json
