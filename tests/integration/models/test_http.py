@@ -1,4 +1,4 @@
-"""The HTTP client against a real server. One file for one class: each test is a way in which the other side fails it."""
+"""The HTTP client against a real server. One file: each test is a way in which the other side fails one class."""
 
 import asyncio
 import random
