@@ -135,6 +135,20 @@ async def open_index(
     return await open_embedded(settings.home / "index", settings.home / "index.sock", role)
 
 
+async def optimise(index: PassageIndex, collection: str) -> None:
+    """Build the search graph of a collection, in a process of its own, where this process holds the embedded index;
+    elsewhere nothing happens: a Qdrant server sees to it itself, and a process that serves never does it.
+
+    Raises:
+        SetupError: the graph could not be built; the collection is as it was.
+        Unavailable: there is no room for the copy that it is built on.
+    """
+    from rungwise_server.retrieval.indexes.shared import SharedIndex
+
+    if isinstance(index, SharedIndex) and index.own is not None and await index.describe(collection) is not None:
+        await index.own.optimise(collection)
+
+
 async def check_collections(settings: Settings, index: PassageIndex, embedder: Embedder) -> None:
     """Refuse to search collections with vectors of another model.
 

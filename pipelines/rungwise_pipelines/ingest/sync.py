@@ -53,7 +53,7 @@ class Sync:
         detect: Callable[[str], str],
         progress: Progress | None = None,
     ) -> None:
-        self._index = index
+        self.index = index
         self._embedder = embedder
         self._terms = terms
         self._parser = parser
@@ -66,7 +66,7 @@ class Sync:
         """Drop a collection, so that the next run of each source fills it anew: state about the dropped one is void by
         itself. Returns the names of all sources that it was filled from.
         """
-        await self._index.drop(collection)
+        await self.index.drop(collection)
         return await sources_of(self._database, collection)
 
     async def run(self, source: Source, *, allow_empty: bool = False) -> SourceReport:
@@ -83,16 +83,16 @@ class Sync:
         started = time.monotonic()
         name, collection = source.connector.name, source.collection
         wanted = CollectionSpec(self._embedder.name, self._embedder.dimensions, self._terms.name)
-        spec = await self._index.create(collection, wanted)
+        spec = await self.index.create(collection, wanted)
         state = await SourceState.load(self._database, name)
         if (state.collection, state.incarnation) != (collection, spec.id):
             if state.collection not in ("", collection):
                 await self._leave(state.collection, name)
             await state.begin(collection, spec.id)
         setup = Setup(collection, name, source.readers, (self._embedder.name, self._terms.name, VERSION))
-        indexed = await self._index.documents(collection, name)
+        indexed = await self.index.documents(collection, name)
         preparer = Preparer(setup, self._parser, self._splitter, self._detect)
-        writer = Writer(self._index, self._embedder, self._terms, state, name, indexed, self._progress)
+        writer = Writer(self.index, self._embedder, self._terms, state, name, indexed, self._progress)
         flow = Flow(source.connector, preparer, writer, state, setup.fingerprint)
         run = _Run(source.connector, flow, writer, state, setup.fingerprint, self._progress)
         report = SourceReport(name, collection)
@@ -109,8 +109,8 @@ class Sync:
         return report
 
     async def _leave(self, collection: str, source: str) -> None:
-        for id in await self._index.documents(collection, source):
-            await self._index.remove(collection, source, id)
+        for id in await self.index.documents(collection, source):
+            await self.index.remove(collection, source, id)
 
 
 class _Run:
