@@ -30,6 +30,9 @@ import uvloop
 
 CONNECTIONS = 64
 SHORT, LONG = 10, 110
+PACES = {"paced": 0.02, "flooded": 0.0001}
+"""Seconds between two chunks of a stream: fifty tokens a second, as a large model writes, each chunk a read and a write
+of its own; and more than anybody keeps up with, so that several come at once."""
 
 
 @dataclass
@@ -239,13 +242,13 @@ def measure(gateway: Gateway, requests: int) -> None:
     gateway.add("rss_mb", gateway.rss())
 
 
-def measure_stream(gateway: Gateway, chunks: int, streams: int) -> None:
-    """One round of streams of `chunks` chunks, each of which arrives by itself."""
+def measure_stream(gateway: Gateway, pace: str, chunks: int, streams: int) -> None:
+    """One round of streams of `chunks` chunks."""
     few = max(8, streams // 8) if gateway.name == "litellm" else streams
     began = gateway.cpu()
     uvloop.run(load(gateway.port, gateway.path, few, min(CONNECTIONS, few), stream=True))
-    gateway.add(f"cpu_ms_per_stream_{chunks}", (gateway.cpu() - began) / few * 1000)
-    if chunks == SHORT:
+    gateway.add(f"{pace}_{chunks}", (gateway.cpu() - began) / few * 1000)
+    if (pace, chunks) == ("paced", SHORT):
         # One at a time: with all connections busy it would be the wait for a turn on two cores.
         _, firsts = uvloop.run(load(gateway.port, gateway.path, few, 1, stream=True))
         gateway.add("first_byte_p50_ms", statistics.median(firsts) * 1000)
@@ -268,7 +271,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     results: dict[str, Gateway] = {}
-    for chunks, delay in ((50, 0.0), (SHORT, 0.002), (LONG, 0.002)):
+    plan = [("whole", 50, 0.0), *((pace, n, delay) for pace, delay in PACES.items() for n in (SHORT, LONG))]
+    for pace, chunks, delay in plan:
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
             folder = Path(name)
             command, upstream = provider(folder, chunks, delay)
@@ -277,15 +281,15 @@ def main() -> int:
             for each in made:
                 each.figures = results[each.name].figures if each.name in results else {}
                 results[each.name] = each
-                uvloop.run(load(each.port, each.path, 64, 8, stream=chunks != 50))  # warm up
+                uvloop.run(load(each.port, each.path, 64, 8, stream=pace != "whole"))  # warm up
             for n in range(given.rounds):
                 for each in made:
-                    sys.stderr.write(f"\r{chunks} chunks, round {n + 1} of {given.rounds}: {each.name:10}")
+                    sys.stderr.write(f"\r{pace}, {chunks} chunks, round {n + 1} of {given.rounds}: {each.name:10}")
                     sys.stderr.flush()
-                    if chunks == 50:
+                    if pace == "whole":
                         measure(each, given.requests)
                     else:
-                        measure_stream(each, chunks, given.streams)
+                        measure_stream(each, pace, chunks, given.streams)
     sys.stderr.write("\r" + " " * 60 + "\r")
     report(results, as_json=given.json)
     return 0
@@ -298,9 +302,12 @@ def report(results: dict[str, Gateway], *, as_json: bool) -> None:
     for name, each in results.items():
         rows[name] = {
             "CPU ms/request": each.median("cpu_ms_per_request"),
-            "CPU us/chunk": (each.median(f"cpu_ms_per_stream_{LONG}") - each.median(f"cpu_ms_per_stream_{SHORT}"))
-            / (LONG - SHORT)
-            * 1000,
+            **{
+                f"CPU us/chunk, {pace}": (each.median(f"{pace}_{LONG}") - each.median(f"{pace}_{SHORT}"))
+                / (LONG - SHORT)
+                * 1000
+                for pace in PACES
+            },
             "added p50 ms": each.median("p50_ms") - direct.median("p50_ms"),
             "added first byte ms": each.median("first_byte_p50_ms") - direct.median("first_byte_p50_ms"),
             "RSS MB": each.median("rss_mb"),
