@@ -250,7 +250,7 @@ def measure_stream(gateway: Gateway, pace: str, chunks: int, streams: int) -> No
     gateway.add(f"{pace}_{chunks}", (gateway.cpu() - began) / few * 1000)
     if (pace, chunks) == ("paced", SHORT):
         # One at a time: with all connections busy it would be the wait for a turn on two cores.
-        _, firsts = uvloop.run(load(gateway.port, gateway.path, few, 1, stream=True))
+        _, firsts = uvloop.run(load(gateway.port, gateway.path, max(8, few // 8), 1, stream=True))
         gateway.add("first_byte_p50_ms", statistics.median(firsts) * 1000)
 
 
