@@ -281,7 +281,7 @@ def main() -> int:
             for each in made:
                 each.figures = results[each.name].figures if each.name in results else {}
                 results[each.name] = each
-                uvloop.run(load(each.port, each.path, 64, 8, stream=pace != "whole"))  # warm up
+                uvloop.run(load(each.port, each.path, 64, 64, stream=pace != "whole"))  # warm up
             for n in range(given.rounds):
                 for each in made:
                     sys.stderr.write(f"\r{pace}, {chunks} chunks, round {n + 1} of {given.rounds}: {each.name:10}")
