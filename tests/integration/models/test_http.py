@@ -270,14 +270,17 @@ async def test_no_such_host(client: HttpClient) -> None:
 async def test_a_slow_reader_holds_the_sender(up: FakeUpstream, client: HttpClient) -> None:
     up.script = Reply(body=(MEGABYTE,) * 64)
     response = await at(client, up, timeout=0.2).request(b"{}")
-    sent = -1
-    while sent != up.last.sent:
-        sent = up.last.sent
-        await asyncio.sleep(0.3)
-    assert sent < 32 * 2**20
+    held = up.last
+    await until(lambda: response._connection._paused)
+    # Whoever asks later and is more patient is given up in the meantime; a lagging reader is not.
+    up.script = Reply(hang=30)
+    with pytest.raises(UpstreamTimeout):
+        await post(at(client, up, timeout=0.4))
+    assert held.sent < 32 * 2**20
     assert len(await response.body(10**9)) == 64 * 2**20
+    up.script = Reply(body=(MEGABYTE,) * 64)
     assert await post(at(client, up)) == MEGABYTE * 64
-    assert up.connections == 1
+    assert up.connections == 2, "the lagging reader's connection is used again"
 
 
 async def test_aborting_is_seen_upstream(up: FakeUpstream, client: HttpClient) -> None:

@@ -152,7 +152,8 @@ async def test_an_owner_that_does_not_answer_is_named(home: Path) -> None:
 async def test_an_owner_that_is_still_starting_is_waited_for(home: Path) -> None:
     held = EdgeIndex(home / "index", "starting")
     joining = asyncio.create_task(open_embedded(home / "index", home / "index.sock", "rungwise ingest"))
-    await asyncio.sleep(0.1)
+    with pytest.raises(IndexBusy):  # who came later, with less patience, leaves before
+        await open_embedded(home / "index", home / "index.sock", "rungwise search", patience=0.1)
     assert not joining.done()
     host = IndexHost(held, home / "index.sock")
     await host.start()
