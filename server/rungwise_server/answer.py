@@ -75,6 +75,7 @@ class Answer:
         self._deltas: AsyncIterator[Delta] | None = None
         self._first: Delta | None = None
         self.id = request.id
+        self.query = question.query
         self.model = ""
         self.passages: tuple[Passage, ...] = ()
         self.citations: list[Citation] = []

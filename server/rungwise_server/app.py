@@ -1,4 +1,4 @@
-"""The HTTP application: the chat endpoint as bare ASGI in front, everything else through FastAPI."""
+"""The HTTP application: the surfaces that answer as bare ASGI in front, everything else through FastAPI."""
 
 import time
 from collections.abc import Callable, Mapping, MutableMapping
@@ -12,14 +12,17 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from rungwise_server import __version__
+from rungwise_server.api.asgi import Receive, Scope, Send
 from rungwise_server.api.auth import Gate
-from rungwise_server.api.chat import Chat, Receive, Scope, Send
+from rungwise_server.api.chat import Chat
+from rungwise_server.api.endpoint import Endpoint
 from rungwise_server.api.errors import error_body, error_headers, error_status
 from rungwise_server.api.feedback import feedback_api
 from rungwise_server.api.health import Probe, health_api
 from rungwise_server.api.models import models_api
 from rungwise_server.api.openapi import describe_chat
 from rungwise_server.api.sources import sources_api
+from rungwise_server.api.surface import Surface
 from rungwise_server.engine import Engine
 from rungwise_server.errors import BadRequest, NotFound, RungwiseError
 from rungwise_server.protocols import KeyRing, PassageIndex
@@ -30,18 +33,18 @@ _POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancest
 
 
 class Front:
-    """Sends chat requests straight to their endpoint; gives every other response its request id and policy."""
+    """Sends questions straight to their endpoint; gives every other response its request id and policy."""
 
-    def __init__(self, chat: Chat, rest: FastAPI) -> None:
-        self._chat = chat
+    def __init__(self, endpoints: Mapping[str, Endpoint], rest: FastAPI) -> None:
+        self._endpoints = endpoints
         self.rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
             await self.rest(scope, receive, send)
-        elif scope["path"] == "/v1/chat/completions" and scope["method"] == "POST":
-            await self._chat(scope, receive, send)
+        elif scope["method"] == "POST" and (endpoint := self._endpoints.get(scope["path"])):
+            await endpoint(scope, receive, send)
         else:
             await self.rest(scope, receive, _with_headers(send))
 
@@ -102,7 +105,8 @@ def create_app(
     rest.add_exception_handler(HTTPException, _http)
     rest.add_exception_handler(Exception, _error)
     describe_chat(rest)
-    return Front(Chat(engine, gate, max_body, public_url), rest)
+    surfaces: dict[str, Surface] = {"/v1/chat/completions": Chat()}
+    return Front({path: Endpoint(s, engine, gate, max_body, public_url) for path, s in surfaces.items()}, rest)
 
 
 async def _error(request: Request, error: Exception) -> Response:

@@ -23,7 +23,7 @@ from rungwise_server.prompt import Prompt, load_prompt
 from rungwise_server.protocols import ChatModel, Embedder, InferenceLog, PassageIndex, Retriever, Router
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned, Rules, When
-from rungwise_server.types import CollectionSpec, Inference, Price
+from rungwise_server.types import CollectionSpec, Inference, Price, Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +204,14 @@ def open_retriever(index: PassageIndex, embedder: Embedder, collections: tuple[s
     return Hybrid(index, embedder, Bm25Encoder(), collections)
 
 
+def open_search(index: PassageIndex, embedder: Embedder, search: Search) -> Retriever:
+    """Hybrid retrieval as a client asks for it."""
+    from rungwise_server.retrieval.hybrid import Hybrid
+    from rungwise_server.retrieval.sparse import Bm25Encoder
+
+    return Hybrid(index, embedder, Bm25Encoder(), search.collections, search.filter, search.threshold)
+
+
 def secret(holder: Secret, settings: Settings, environ: Mapping[str, str]) -> str:
     """The secret that a section names; empty where it names none, or a variable that is not set. A file's path is
     relative to the configuration's folder.
@@ -263,7 +271,7 @@ def build_engine(
         pins[name] = (Pinned(name, "the client asked for it by name"), home)
         for workload in workloads.values():
             pins[f"{workload.name}/{name}"] = (Pinned(name, "the client asked for it by name"), workload)
-    return Engine(workloads, candidates, pins, log, observe)
+    return Engine(workloads, candidates, pins, log, observe, lambda search: open_search(index, embedder, search))
 
 
 def _prompt(workload: WorkloadSettings, folder: Path) -> Prompt | None:

@@ -13,7 +13,7 @@ The engine knows protocols only. Online requests, the page and batch jobs all co
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,7 +23,7 @@ from rungwise_server.errors import NotFound, RungwiseError
 from rungwise_server.prompt import Prompt, compose
 from rungwise_server.protocols import ChatModel, InferenceLog, Retriever, Router
 from rungwise_server.question import features, is_housekeeping, search_query
-from rungwise_server.types import Caller, ChatRequest, Inference, Price, Question, Usage
+from rungwise_server.types import Caller, ChatRequest, Inference, Passage, Price, Question, Search, Usage
 
 
 class Candidate(Struct, frozen=True):
@@ -55,6 +55,7 @@ class Engine:
         candidates: every candidate of every workload.
         pins: for each candidate, the router that always chooses it and the workload whose prompt and passages it gets.
         log: where each answer goes.
+        searcher: opens what a request wants searched itself, in place of its workload's retriever.
         observe: called with each inference as it is logged (metrics).
     """
 
@@ -65,12 +66,14 @@ class Engine:
         pins: Mapping[str, tuple[Router, Workload]],
         log: InferenceLog,
         observe: Callable[[Inference], None] = lambda _: None,
+        searcher: Callable[[Search], Retriever] | None = None,
     ) -> None:
         self.workloads = workloads
         self.candidates = candidates
         self._pins = pins
         self.log = log
         self._observe = observe
+        self._searcher = searcher
 
     def models(self) -> list[str]:
         """What a client may ask for: workloads first, then candidates."""
@@ -94,11 +97,8 @@ class Engine:
         )
         answer = Answer(request, question, surface, self._record, self._cost)
         try:
-            retriever = None if question.housekeeping else workload.retriever
-            passages = None
-            if retriever is not None and question.query:
-                passages = await retriever.retrieve(question.query, caller, workload.passages)
-                answer.passages = tuple(passages)
+            passages = await self._retrieve(request.search, question, workload)
+            answer.passages = tuple(passages or ())
             answer.route = await router.route(question, answer.passages)
             candidate = self.candidates[answer.route.candidate]
             prompt = None if question.housekeeping else candidate.prompt or workload.prompt
@@ -118,6 +118,18 @@ class Engine:
             await answer.finish("failed", repr(error))
             raise
         return answer
+
+    async def _retrieve(
+        self, search: Search | None, question: Question, workload: Workload
+    ) -> Sequence[Passage] | None:
+        """Step 3; None where nothing was searched."""
+        if not question.query:
+            return None
+        if search is not None and self._searcher is not None:
+            return await self._searcher(search).retrieve(question.query, question.caller, search.limit)
+        if question.housekeeping or workload.retriever is None:
+            return None
+        return await workload.retriever.retrieve(question.query, question.caller, workload.passages)
 
     def _find(self, model: str) -> tuple[Router, Workload]:
         if workload := self.workloads.get(model):

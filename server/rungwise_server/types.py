@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Raw, Struct
 
+from rungwise_server.filters import Filter, Scalar
+
 Vector = npt.NDArray[np.float32]
 """Dense embeddings, shape (n, dimensions) or (dimensions,), rows of unit length."""
 
@@ -69,6 +71,11 @@ class Caller(Struct, frozen=True):
     admin: bool = False
 
     @property
+    def owner(self) -> str:
+        """The principal that what this caller keeps here belongs to, and by default is read by."""
+        return f"user:{self.user}" if self.user else EVERYONE
+
+    @property
     def principals(self) -> frozenset[str]:
         """What this caller's permissions are decided by: `everyone`, `user:NAME` and one `group:NAME` a group."""
         own = {f"user:{self.user}"} if self.user else set()
@@ -87,7 +94,9 @@ class Passage(Struct, frozen=True, omit_defaults=True):
     """A chunk of a document: what is retrieved, cited, and shown as the source of a citation.
 
     `start` and `end` are character offsets into the parsed document's text; `page` counts from 1, 0 where there are
-    none; `readers` are principals; `score` has a meaning only in the list that it came in.
+    none; `readers` are principals; `score` has a meaning only in the list that it came in, `similarity` (the cosine
+    with the query, 0 where it was found by words alone) in every list of one embedder. `attributes` are what its owner
+    says of the document, for filters.
     """
 
     id: str
@@ -104,7 +113,9 @@ class Passage(Struct, frozen=True, omit_defaults=True):
     source: str = ""
     language: str = ""
     version: str = ""
+    attributes: Mapping[str, Scalar] = {}
     score: float = 0.0
+    similarity: float = 0.0
 
     @property
     def place(self) -> str:
@@ -139,12 +150,26 @@ class CollectionSpec(Struct, frozen=True):
 
 
 class IndexQuery(Struct, frozen=True):
-    """One search of an index: nearest by `dense` and by `sparse`, each `limit` long, readable by `principals`."""
+    """One search of an index: nearest by `dense` and by `sparse`, each `limit` long, readable by `principals`, with
+    attributes that `filter` holds for.
+    """
 
     dense: Vector
     sparse: SparseVector
     principals: frozenset[str]
     limit: int
+    filter: Filter | None = None
+
+
+class Search(Struct, frozen=True):
+    """What a client wants searched, in place of what its workload would: passages of `collections` that `filter` holds
+    for, `limit` of them, none with a score below `threshold`.
+    """
+
+    collections: tuple[str, ...]
+    limit: int
+    filter: Filter | None = None
+    threshold: float = 0.0
 
 
 class Hits(Struct, frozen=True):
@@ -188,6 +213,7 @@ class ChatRequest(Struct, frozen=True):
     stream: bool = False
     query: str = ""
     passages: tuple[Passage, ...] = ()
+    search: Search | None = None
 
 
 class Usage(Struct, frozen=True):
