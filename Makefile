@@ -58,7 +58,8 @@ check: .venv/.ready ## lint, types, imports, lock, reference, container files
 docs: .venv/.ready ## write docs/reference from the code
 	$(BIN)/python -m rungwise_pipelines.reference
 
-bench: .venv/.ready ## measure the gateway against its neighbours, as ratios; with DATA=FOLDER retrieve + route on it too
+bench: .venv/.ready ## measure start-up, answers, the gateway beside its neighbours; DATA=FOLDER: retrieve + route on it too
+	$(BIN)/python tests/benchmarks/startup.py
 	$(BIN)/python tests/benchmarks/gateway.py $(ARGS)
 	@test -z "$$DATA" || $(BIN)/python tests/benchmarks/retrieval.py "$$DATA"
 
