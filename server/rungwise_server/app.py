@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from rungwise_server import __version__
+from rungwise_server.api import chat_openapi
 from rungwise_server.api.asgi import Receive, Scope, Send
 from rungwise_server.api.auth import Gate
 from rungwise_server.api.chat import Chat
@@ -20,7 +21,7 @@ from rungwise_server.api.errors import error_body, error_headers, error_status
 from rungwise_server.api.feedback import feedback_api
 from rungwise_server.api.health import Probe, health_api
 from rungwise_server.api.models import models_api
-from rungwise_server.api.openapi import describe_chat
+from rungwise_server.api.openapi import describe
 from rungwise_server.api.sources import sources_api
 from rungwise_server.api.surface import Surface
 from rungwise_server.engine import Engine
@@ -104,8 +105,9 @@ def create_app(
     rest.add_exception_handler(RequestValidationError, _invalid)
     rest.add_exception_handler(HTTPException, _http)
     rest.add_exception_handler(Exception, _error)
-    describe_chat(rest)
     surfaces: dict[str, Surface] = {"/v1/chat/completions": Chat()}
+    operations = {"/v1/chat/completions": chat_openapi.OPERATION}
+    describe(rest, operations)
     return Front({path: Endpoint(s, engine, gate, max_body, public_url) for path, s in surfaces.items()}, rest)
 
 

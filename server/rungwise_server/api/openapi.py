@@ -1,5 +1,9 @@
-"""What the OpenAPI document says of the chat endpoint, which FastAPI does not serve and so cannot know of."""
+"""What the OpenAPI document says beyond what FastAPI knows: the bare ASGI endpoints, the error shape, signing in.
 
+Each bare endpoint describes itself: its operation object is the constant `OPERATION` of `api/<surface>_openapi.py`.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,98 +32,37 @@ _ERROR = {
     },
 }
 
-_CHAT = {
-    "post": {
-        "tags": ["chat"],
-        "operationId": "create_chat_completion",
-        "summary": "Answer a conversation, from the documents of the workload that `model` names.",
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["model", "messages"],
-                        "additionalProperties": True,
-                        "properties": {
-                            "model": {
-                                "type": "string",
-                                "minLength": 1,
-                                "description": "A workload's name routes; a candidate's name pins.",
-                            },
-                            "messages": {
-                                "type": "array",
-                                "minItems": 1,
-                                "items": {
-                                    "type": "object",
-                                    "required": ["role"],
-                                    "additionalProperties": True,
-                                    "properties": {
-                                        "role": {
-                                            "enum": ["system", "developer", "user", "assistant", "tool", "function"]
-                                        },
-                                        "content": {
-                                            "anyOf": [
-                                                {"type": "string"},
-                                                {"type": "null"},
-                                                {
-                                                    "type": "array",
-                                                    "items": {
-                                                        "type": "object",
-                                                        "required": ["type"],
-                                                        "properties": {
-                                                            "type": {"type": "string"},
-                                                            "text": {"type": ["string", "null"]},
-                                                        },
-                                                    },
-                                                },
-                                            ]
-                                        },
-                                    },
-                                },
-                            },
-                            "stream": {"type": ["boolean", "null"]},
-                            "stream_options": {
-                                "type": ["object", "null"],
-                                "properties": {"include_usage": {"type": ["boolean", "null"]}},
-                            },
-                        },
-                    }
-                }
-            },
-        },
-        "responses": {
-            "200": {
-                "description": "A `chat.completion`, or a stream of `chat.completion.chunk` events. Its id is the "
-                "inference id that feedback points at; citations are `url_citation` annotations.",
-                "content": {
-                    "application/json": {"schema": {"type": "object"}},
-                    "text/event-stream": {"schema": {"type": "string"}},
-                },
-            },
-            "default": _ERROR,
-        },
-    }
-}
 
+def describe(app: FastAPI, operations: Mapping[str, dict[str, Any]]) -> None:
+    """Have `app`'s OpenAPI document name the bare endpoints, the error shape and the ways to sign in.
 
-def describe_chat(app: FastAPI) -> None:
-    """Have `app`'s OpenAPI document name the endpoint, the error shape and the ways to sign in."""
+    Args:
+        operations: by path, the OpenAPI operation object of its POST. Errors need not be named: `default` is added.
+    """
     made = app.openapi
+    done = False
 
     def openapi() -> dict[str, Any]:
-        document = made()
-        if "/v1/chat/completions" not in document["paths"]:
-            document["paths"] = {"/v1/chat/completions": _CHAT, **document["paths"]}
+        nonlocal done
+        document = made()  # the same object each time: FastAPI keeps it
+        if not done:
+            done = True
+            bare = {path: {"post": operation} for path, operation in operations.items()}
+            paths = document["paths"]
+            document["paths"] = {path: {**bare.get(path, {}), **paths.get(path, {})} for path in (*bare, *paths)}
             document.setdefault("components", {})["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             }
             document["security"] = [{"bearer": []}, {"x-api-key": []}, {}]
-            for path in document["paths"].values():
-                for operation in path.values():
-                    operation["responses"].pop("422", None)
-                    operation["responses"].setdefault("default", _ERROR)
+            for path, methods in document["paths"].items():
+                document["paths"][path] = {method: _with_errors(operation) for method, operation in methods.items()}
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _with_errors(operation: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI's own 422 is never sent: what is wrong with a request is a 400 in OpenAI's shape."""
+    responses = {status: response for status, response in operation["responses"].items() if status != "422"}
+    return {**operation, "responses": {**responses, "default": responses.get("default", _ERROR)}}
