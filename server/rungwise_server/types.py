@@ -28,12 +28,14 @@ def new_id(prefix: str) -> str:
 
 
 class Ids:
-    """Makes ids like `new_id` does, asking the system for randomness once in `pool` ids: a hot path's own maker."""
+    """Makes ids like `new_id` does, asking the system for randomness once in `pool` ids: a hot path's own maker. A
+    prefix that ends with an underscore, as Anthropic's do, gets no hyphen.
+    """
 
     __slots__ = ("_left", "_pool", "_prefix")
 
     def __init__(self, prefix: str, pool: int = 256) -> None:
-        self._prefix = prefix
+        self._prefix = prefix if prefix.endswith("_") else f"{prefix}-"
         self._pool = pool
         self._left: list[str] = []
 
@@ -42,7 +44,7 @@ class Ids:
         if not self._left:
             drawn = os.urandom(10 * self._pool).hex()
             self._left = [drawn[at : at + 20] for at in range(0, len(drawn), 20)]
-        return f"{self._prefix}-{time.time_ns() // 1_000_000:012x}{self._left.pop()}"
+        return f"{self._prefix}{time.time_ns() // 1_000_000:012x}{self._left.pop()}"
 
 
 def principal(name: str) -> str:

@@ -21,7 +21,7 @@ class Chat:
         request, include_usage = read_chat(asked.body, asked.id)
         return ChatExchange(request, asked.sources, include_usage=include_usage)
 
-    def error(self, error: Exception) -> bytes:
+    def error(self, error: Exception, request_id: str) -> bytes:
         """See `Surface`."""
         return error_body(error)
 

@@ -5,6 +5,7 @@ client leaves, the task that serves it is cancelled, which aborts the model upst
 """
 
 import asyncio
+from contextlib import aclosing
 from urllib.parse import quote
 
 from rungwise_server.answer import Answer
@@ -68,8 +69,8 @@ class Endpoint:
         except ClientGone:
             pass
         except Exception as error:  # the last door: whatever it is leaves in the surface's own shape
-            headers = [(b"x-request-id", request_id.encode()), *error_headers(error)]
-            await send_whole(send, error_status(error), self._surface.error(error), headers)
+            headers = [*_ids(request_id), *error_headers(error)]
+            await send_whole(send, error_status(error), self._surface.error(error, request_id), headers)
 
     def _sources(self, scope: Scope) -> str:
         if self._public_url:
@@ -78,8 +79,14 @@ class Endpoint:
         return f"{scope.get('scheme', 'http')}://{host}/v1/sources/"
 
 
+def _ids(request_id: str) -> Headers:
+    """The id for OpenAI's clients, and for Anthropic's."""
+    raw = request_id.encode()
+    return ((b"x-request-id", raw), (b"request-id", raw))
+
+
 def _headers(answer: Answer) -> Headers:
-    headers = [(b"x-request-id", answer.id.encode()), (b"x-rungwise-candidate", answer.candidate.encode())]
+    headers = [*_ids(answer.id), (b"x-rungwise-candidate", answer.candidate.encode())]
     if answer.route is not None:
         # Percent-encoded where it must be: a reason may name a group in any script.
         headers.append((b"x-rungwise-route", quote(answer.route.reason, safe=" ,.:;()'!?/@+-_").encode()))
@@ -102,11 +109,14 @@ async def _stream(exchange: Exchange, answer: Answer, send: Send) -> None:
 
 
 async def _reply(reply: Reply, request_id: str, send: Send) -> None:
-    headers = [(b"x-request-id", request_id.encode())]
+    headers = _ids(request_id)
     if isinstance(reply.body, bytes):
         await send_whole(send, reply.status, reply.body, headers)
         return
-    await send({"type": "http.response.start", "status": reply.status, "headers": [*_EVENTS, *headers]})
-    async for body in reply.body:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+    async with aclosing(reply.body) as events:  # type: ignore[type-var]
+        first = await anext(events, b"")
+        await send({"type": "http.response.start", "status": reply.status, "headers": [*_EVENTS, *headers]})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for body in events:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -26,7 +26,9 @@ class Asked(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """A response that a surface makes without the usual way; an iterator is sent as server-sent events."""
+    """A response that a surface makes without the usual way; an iterator is sent as server-sent events. It starts with
+    the first of them: what the iterator raises before that has its real HTTP status.
+    """
 
     body: bytes | AsyncIterator[bytes]
     status: int = 200
@@ -73,7 +75,7 @@ class Surface(Protocol):
             NotFound: it names something that the caller does not have.
         """
 
-    def error(self, error: Exception) -> bytes:
+    def error(self, error: Exception, request_id: str) -> bytes:
         """The body of an error, in the shape that the surface's clients know."""
 
 
