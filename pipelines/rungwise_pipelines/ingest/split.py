@@ -35,7 +35,6 @@ SMALL = LIMIT // 4
 VERSION = "1"
 """Part of every document's fingerprint: raised when the same text would be cut in another way."""
 
-_HEADER_TOKENS = LIMIT // 3
 _HEADER_CHARS = 200
 _WINDOW = 20_000
 _LONG_SENTENCE = 600
@@ -75,9 +74,13 @@ def embedding_text(passage: Passage) -> str:
 
 
 class Splitter:
-    """Cuts documents into passages. Loads llama-index (seconds) when it is first needed."""
+    """Cuts documents into passages of at most `limit` tokens, and never more than `LIMIT`. Loads llama-index (seconds)
+    when it is first needed.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = min(limit, LIMIT)
+        self._header_tokens = self._limit // 3
         self._by_size: dict[int, SentenceSplitter] = {}
 
     def split(self, parsed: Parsed, origin: Origin) -> list[Passage]:
@@ -116,9 +119,9 @@ class Splitter:
     def _blocks(self, parsed: Parsed, title: str) -> Iterator[_Block]:
         sections = parsed.sections or (Section(0, len(parsed.text)),)
         blocks = [block for section in sections if (block := self._trimmed(parsed.text, section))]
-        for block in _joined(blocks):
+        for block in _joined(blocks, self._limit):
             header = self._tokens(_header(title, block.headings))
-            budget = LIMIT - min(header, _HEADER_TOKENS)
+            budget = self._limit - min(header, self._header_tokens)
             if block.tokens <= budget:
                 yield block
             else:
@@ -141,7 +144,7 @@ class Splitter:
                 cursor = start + len(chunk)
                 page = sections[bisect_right(sections, offset + start, key=lambda section: section.start) - 1].page
                 piece = _Block(offset + start, offset + cursor, block.headings, page, self._tokens(chunk))
-                if last and min(piece.tokens, last.tokens) < SMALL and piece.tokens + last.tokens <= budget:
+                if last and min(piece.tokens, last.tokens) < self._limit // 4 and piece.tokens + last.tokens <= budget:
                     piece = _Block(last.start, piece.end, last.headings, last.page, last.tokens + piece.tokens)
                 elif last:
                     yield last
@@ -205,17 +208,17 @@ def _header(title: str, headings: tuple[str, ...]) -> str:
     return " > ".join(parts)
 
 
-def _joined(blocks: list[_Block]) -> list[_Block]:
+def _joined(blocks: list[_Block], limit: int) -> list[_Block]:
     """Small blocks joined with the next one beside or below them, or else, where it fits, with the one before."""
     forward: list[_Block] = []
     for block in blocks:
-        if forward and forward[-1].tokens < SMALL and _related(forward[-1], block):
+        if forward and forward[-1].tokens < limit // 4 and _related(forward[-1], block):
             forward[-1] = _join(forward[-1], block)
         else:
             forward.append(block)
     both: list[_Block] = []
     for block in forward:
-        fits = both and block.tokens < SMALL and both[-1].tokens + block.tokens <= LIMIT - _HEADER_TOKENS
+        fits = both and block.tokens < limit // 4 and both[-1].tokens + block.tokens <= limit - limit // 3
         if fits and _related(both[-1], block):
             both[-1] = _join(both[-1], block)
         else:

@@ -5,7 +5,7 @@ answer stands), void the state, write the new passages, remove the old ones, wri
 run finishes the group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,7 +15,7 @@ from rungwise_connectors.types import Deletion
 from rungwise_pipelines.ingest.prepare import Failed, Prepared, Ready, Unchanged
 from rungwise_pipelines.ingest.progress import Progress
 from rungwise_pipelines.ingest.split import embedding_text
-from rungwise_pipelines.ingest.state import Known, Mark, SourceState
+from rungwise_pipelines.ingest.state import Known, Mark
 from rungwise_server.errors import UpstreamRefused
 from rungwise_server.protocols import Embedder, PassageIndex
 from rungwise_server.types import IndexedPassage, SparseVector
@@ -42,6 +42,24 @@ class Terms(Protocol):
         """Terms and weights of `text`."""
 
 
+class State(Protocol):
+    """What is known of a source's documents: `SourceState` keeps it in the database."""
+
+    @property
+    def collection(self) -> str:
+        """Where the source's documents go."""
+
+    @property
+    def documents(self) -> Mapping[str, Known]:
+        """By id, as far as anything is known of them."""
+
+    async def void(self, ids: Iterable[str]) -> None:
+        """Forget what the index holds of these documents, before it changes."""
+
+    async def save(self, known: Iterable[Known] = (), gone: Iterable[str] = (), mark: Mark | None = None) -> None:
+        """Write documents, forget others and move the mark, all or nothing."""
+
+
 class Outcome:
     """What happened to the documents of a source in a run, by id."""
 
@@ -62,7 +80,7 @@ class Writer:
         index: PassageIndex,
         embedder: Embedder,
         terms: Terms,
-        state: SourceState,
+        state: State,
         source: str,
         indexed: set[str],
         progress: Progress,

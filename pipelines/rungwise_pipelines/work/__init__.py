@@ -1,0 +1,1 @@
+"""What the worker process does: jobs off the queue, by kind, and the chores between them."""
