@@ -19,10 +19,7 @@ from rungwise_server.app import create_app
 from rungwise_server.config.defaults import AMBIENT
 from rungwise_server.config.file import OUTSIDE
 from rungwise_server.config.settings import Section, Settings
-from rungwise_server.engine import Engine
-from rungwise_server.log.memory import MemoryLog
-from rungwise_server.testing.memory_index import MemoryIndex
-from rungwise_server.testing.serving import FixedKeys
+from rungwise_server.testing.serving import fake_parts
 
 MADE = "<!-- Made from the code by `make docs`; a test holds it true. -->\n"
 WORDS: Mapping[type, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
@@ -88,7 +85,7 @@ def config_page() -> str:
 
 def openapi_page() -> str:
     """The HTTP API as OpenAPI 3.1."""
-    app = create_app(Engine({}, {}, {}, MemoryLog()), MemoryIndex(), FixedKeys(), {}, lambda: (b"", ""))
+    app = create_app(fake_parts())
     return json.dumps(app.rest.openapi(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from rungwise_server.api.sources import sources_api
 from rungwise_server.api.surface import Surface
 from rungwise_server.engine import Engine
 from rungwise_server.errors import BadRequest, NotFound, RungwiseError
-from rungwise_server.protocols import KeyRing, PassageIndex
+from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
+from rungwise_server.protocols import Embedder, KeyRing, PassageIndex
 from rungwise_server.types import new_id
 
 _STATIC = Path(__file__).parent / "static"
@@ -66,23 +68,34 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the application serves from, and does not own."""
+
+    engine: Engine
+    index: PassageIndex
+    embedder: Embedder
+    keys: KeyRing
+    kept: KeptStore
+    blobs: BlobStore
+    queue: JobQueue
+    probes: Mapping[str, Probe]
+    metrics: Callable[[], tuple[bytes, str]]
+
+
 def create_app(
-    engine: Engine,
-    index: PassageIndex,
-    keys: KeyRing,
-    probes: Mapping[str, Probe],
-    metrics: Callable[[], tuple[bytes, str]],
-    *,
-    max_body: int = 32_000_000,
-    public_url: str = "",
+    parts: Parts, *, max_body: int = 32_000_000, max_upload: int = 512_000_000, public_url: str = ""
 ) -> Front:
-    """The application over the parts of a house. Serves until it is dropped; it owns none of the parts.
+    """The application over the parts of a house. Serves until it is dropped.
 
     Args:
+        parts: what it serves from.
         max_body: largest body of a request, in bytes.
+        max_upload: largest file that is taken, in bytes.
         public_url: the address that clients reach, for links in citations; empty takes each request's own host.
     """
-    gate = Gate(keys)
+    engine = parts.engine
+    gate = Gate(parts.keys)
     rest = FastAPI(
         title="Rungwise",
         version=__version__,
@@ -93,8 +106,8 @@ def create_app(
     rest.state.gate = gate
     rest.include_router(models_api(engine, int(time.time())))
     rest.include_router(feedback_api(engine.log))
-    rest.include_router(sources_api(index))
-    rest.include_router(health_api(probes, metrics))
+    rest.include_router(sources_api(parts.index))
+    rest.include_router(health_api(parts.probes, parts.metrics))
     rest.mount("/static", StaticFiles(directory=_STATIC), name="static")
 
     @rest.get("/", include_in_schema=False)

@@ -15,6 +15,7 @@ from rungwise_server.database import Database, open_database
 from rungwise_server.engine import Candidate, Engine, Workload
 from rungwise_server.errors import ConfigError, EmbedderMismatch, SetupError
 from rungwise_server.http.client import HttpClient
+from rungwise_server.keeping import JobQueue, KeptStore
 from rungwise_server.keys import KeyStore
 from rungwise_server.log.sql import SqlLog
 from rungwise_server.metrics import Metrics
@@ -23,6 +24,9 @@ from rungwise_server.prompt import Prompt, load_prompt
 from rungwise_server.protocols import ChatModel, Embedder, InferenceLog, PassageIndex, Retriever, Router
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned, Rules, When
+from rungwise_server.store.blobs import FolderBlobs
+from rungwise_server.store.queue import SqlQueue
+from rungwise_server.store.sql import SqlKept
 from rungwise_server.types import CollectionSpec, Inference, Price, Search
 
 
@@ -39,6 +43,9 @@ class House:
     keys: KeyStore
     metrics: Metrics
     client: HttpClient
+    kept: KeptStore
+    blobs: FolderBlobs
+    queue: JobQueue
 
     async def close(self) -> None:
         """Drain the log, then close what it and the answers came from."""
@@ -80,6 +87,9 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
         keys=keys,
         metrics=metrics,
         client=client,
+        kept=open_kept(database),
+        blobs=open_blobs(settings),
+        queue=open_queue(database),
     )
 
 
@@ -194,6 +204,21 @@ async def open_house_database(
 def open_log(settings: Settings, database: Database) -> SqlLog:
     """The log over `database`, with its spool in RUNGWISE_HOME."""
     return SqlLog(database, settings.home / "spool")
+
+
+def open_kept(database: Database) -> KeptStore:
+    """What is kept for clients, in `database`."""
+    return SqlKept(database)
+
+
+def open_blobs(settings: Settings) -> FolderBlobs:
+    """The bytes of uploads, in RUNGWISE_HOME."""
+    return FolderBlobs(settings.home / "files")
+
+
+def open_queue(database: Database) -> JobQueue:
+    """The work that waits for workers, in `database`."""
+    return SqlQueue(database)
 
 
 def open_retriever(index: PassageIndex, embedder: Embedder, collections: tuple[str, ...]) -> Retriever:

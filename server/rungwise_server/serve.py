@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import uvicorn
 
 from rungwise_server.api.health import Probe
-from rungwise_server.app import Front, create_app
+from rungwise_server.app import Front, Parts, create_app
 from rungwise_server.bootstrap import House, open_house
 from rungwise_server.config.settings import Settings
 from rungwise_server.errors import SetupError, Unavailable
@@ -43,12 +43,9 @@ async def serve(
         url = f"http://{host}:{listener.getsockname()[1]}"
         await house.embedder.embed(["warm up"], "query")
         app = create_app(
-            house.engine,
-            house.index,
-            house.keys,
-            _probes(house),
-            house.metrics.expose,
+            _parts(house),
             max_body=int(settings.server.max_body_mb * 1_000_000),
+            max_upload=int(settings.server.max_upload_mb * 1_000_000),
             public_url=settings.server.public_url,
         )
         # What was made up to here stays for ever: the collector need not walk it for each few hundred requests.
@@ -124,6 +121,20 @@ def bind(host: str, port: int) -> socket.socket:
         ) from None
     listener.setblocking(False)
     return listener
+
+
+def _parts(house: House) -> Parts:
+    return Parts(
+        engine=house.engine,
+        index=house.index,
+        embedder=house.embedder,
+        keys=house.keys,
+        kept=house.kept,
+        blobs=house.blobs,
+        queue=house.queue,
+        probes=_probes(house),
+        metrics=house.metrics.expose,
+    )
 
 
 def _probes(house: House) -> Mapping[str, Probe]:

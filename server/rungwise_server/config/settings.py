@@ -28,6 +28,7 @@ class Server(Section):
     )
     port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 takes a free one and prints it.")
     max_body_mb: float = Field(32, gt=0, description="Largest request body taken, in megabytes.")
+    max_upload_mb: float = Field(512, gt=0, description="Largest file taken by `/v1/files`, in megabytes.")
     public_url: str = Field(
         "", description="The address that clients reach, for links in citations; else the request's own."
     )

@@ -1,6 +1,6 @@
 """Every table of the house. A change here needs a migration: a test compares the two."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
@@ -89,4 +89,38 @@ source_document = Table(
     Column("passages", Integer, nullable=False),
     Column("failed_reason", Text, nullable=False, comment="Empty where the document is indexed."),
     Column("indexed_at", Float(53), nullable=False),
+)
+
+# What is kept for clients (`keeping.Kept`), whatever it is: each kind's own fields are in `body`, as JSON.
+kept = Table(
+    "kept",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("parent", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("expires_at", Float(53), nullable=False, comment="0: never."),
+    Column("revision", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index(None, "kind", "owner", "created_at", "id"),
+    Index(None, "kind", "parent", "created_at", "id"),
+    Index(None, "kind", "expires_at"),
+)
+
+# Work for workers (`keeping.Job`): one row for all of a kind on one subject, so that no two workers are ever on it.
+job = Table(
+    "job",
+    metadata,
+    Column("position", _Position, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("next_body", Text, comment="Put while a worker was on it: queued anew once that is done."),
+    Column("worker", Text, nullable=False, comment="Empty while nobody has it."),
+    Column("free_at", Float(53), nullable=False, comment="When the lease, or the wait for another try, is over."),
+    Column("attempts", Integer, nullable=False),
+    UniqueConstraint("kind", "subject"),
 )

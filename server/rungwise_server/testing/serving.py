@@ -4,11 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from rungwise_server.app import Front, create_app
+from rungwise_server.app import Front, Parts, create_app
 from rungwise_server.engine import Engine
+from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
+from rungwise_server.log.memory import MemoryLog
 from rungwise_server.metrics import Metrics
-from rungwise_server.protocols import PassageIndex
+from rungwise_server.protocols import Embedder, PassageIndex
 from rungwise_server.serve import bind, listen
+from rungwise_server.testing.keeping import MemoryBlobs, MemoryKept, MemoryQueue
+from rungwise_server.testing.memory_index import MemoryIndex
+from rungwise_server.testing.retrieval_embedder import HashEmbedder
 from rungwise_server.types import Caller
 
 
@@ -27,13 +32,36 @@ class FixedKeys:
         return self.keys.get(secret)
 
 
+def fake_parts(
+    engine: Engine | None = None,
+    index: PassageIndex | None = None,
+    keys: Mapping[str, Caller] | None = None,
+    *,
+    embedder: Embedder | None = None,
+    kept: KeptStore | None = None,
+    blobs: BlobStore | None = None,
+    queue: JobQueue | None = None,
+) -> Parts:
+    """All that an application serves from; what is not given is a fake, or empty."""
+    return Parts(
+        engine=engine or Engine({}, {}, {}, MemoryLog()),
+        index=index or MemoryIndex(),
+        embedder=embedder or HashEmbedder(),
+        keys=FixedKeys(keys),
+        kept=kept or MemoryKept(),
+        blobs=blobs or MemoryBlobs(),
+        queue=queue or MemoryQueue(),
+        probes={},
+        metrics=Metrics().expose,
+    )
+
+
 @asynccontextmanager
 async def serving(
     engine: Engine, index: PassageIndex, keys: Mapping[str, Caller] | None = None, *, max_body: int = 1_000_000
 ) -> AsyncIterator[str]:
     """The URL of a server over `engine` and `index`; no keys means the loopback's anonymous caller."""
-    app = create_app(engine, index, FixedKeys(keys), {}, Metrics().expose, max_body=max_body)
-    async with listening(app) as url:
+    async with listening(create_app(fake_parts(engine, index, keys), max_body=max_body)) as url:
         yield url
 
 
