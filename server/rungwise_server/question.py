@@ -69,7 +69,7 @@ class _Format(msgspec.Struct):
 def features(messages: Sequence[Message], params: Mapping[str, Raw]) -> frozenset[str]:
     """What the answering model must be able to do, of `tools`, `json`, `logprobs`, `images`."""
     asks = set()
-    if (tools := params.get("tools")) and bytes(tools) not in (b"null", b"[]"):
+    if any(bytes(params.get(name, b"null")) not in (b"null", b"[]") for name in ("tools", "functions")):
         asks.add("tools")
     if bytes(params.get("logprobs", b"")) == b"true":
         asks.add("logprobs")

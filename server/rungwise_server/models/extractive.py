@@ -8,6 +8,7 @@ questions that have an answer in their passages and questions that have none; se
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -85,8 +86,9 @@ class Extractive:
         language: the ISO 639-1 code of a text, empty when unsure.
 
     It reads `request.query` and `request.passages` alone. Its tokens in `usage` are words, and characters of scripts
-    without spaces: an estimate, no model having counted them. The same request has the same answer, so sampling
-    parameters mean nothing here; what it cannot do (tools that must be called, JSON, `n` above 1, logprobs) it refuses.
+    without spaces: an estimate, no model having counted them; limits of tokens and `stop` hold for the same words. The
+    same request has the same answer, so sampling parameters mean nothing here; what it cannot do (tools that must be
+    called, JSON, `n` above 1, logprobs, audio) it refuses. Tools that it need not call it does not call.
     """
 
     def __init__(self, embedder: Embedder, language: Callable[[str], str]) -> None:
@@ -98,23 +100,19 @@ class Extractive:
         """One Delta a unit, with its citation; then the finish. Raises UpstreamRefused, or what the embedder raises."""
         _refuse(request.params)
         language = self._language(request.query) or likely_language(request.query)
-        chosen = await self._answer(request, language)
-        said = 0
-        written = 0
-        for number, found in enumerate(chosen):
-            lead = "" if not number else "\n" if found.unit.own_line or chosen[number - 1].unit.own_line else " "
-            text = f"{lead}{'- ' if found.unit.own_line and len(chosen) > 1 else ''}{found.unit.text} [{found.number}]"
-            start = said + len(lead)
-            said += len(text)
-            written += _tokens(text)
-            cited = Citation(found.passage.id, found.passage.title or found.passage.document_id, start, said)
-            yield Delta(text=text, citations=(cited,), model="" if number else "extractive")
-        if not chosen:
-            text = _NO_ANSWER.get(language, _NO_ANSWER["en"])
-            written = _tokens(text)
-            yield Delta(text=text, model="extractive")
+        deltas = _said(await self._answer(request, language)) or [
+            Delta(text=_NO_ANSWER.get(language, _NO_ANSWER["en"]), model="extractive")
+        ]
+        whole = "".join(delta.text for delta in deltas)
+        end, finish = _end(whole, request.params)
+        at = 0
+        for delta in deltas:
+            left, at = end - at, at + len(delta.text)
+            if left > 0:
+                yield delta if at <= end else _clipped(delta, left, end)
         read = _tokens(request.query) + sum(_tokens(passage.text) for passage in request.passages)
-        yield Delta(finish_reason="stop", usage=Usage(input_tokens=read, output_tokens=written))
+        usage = Usage(input_tokens=read, output_tokens=_tokens(whole[:end]))
+        yield Delta(finish_reason=finish, usage=usage, model="" if end else "extractive")
 
     async def _answer(self, request: ChatRequest, language: str) -> list[_Found]:
         asked = terms(request.query, language)
@@ -199,6 +197,38 @@ def _differ(found: Sequence[_Found], vectors: Vector | None, one: int, other: in
     return len(a & b) < _SAME_WORDS * min(len(a), len(b))
 
 
+def _said(chosen: Sequence[_Found]) -> list[Delta]:
+    """The units as they are written, each with its citation."""
+    deltas: list[Delta] = []
+    said = 0
+    for number, found in enumerate(chosen):
+        lead = "" if not number else "\n" if found.unit.own_line or chosen[number - 1].unit.own_line else " "
+        text = f"{lead}{'- ' if found.unit.own_line and len(chosen) > 1 else ''}{found.unit.text} [{found.number}]"
+        start = said + len(lead)
+        said += len(text)
+        cited = Citation(found.passage.id, found.passage.title or found.passage.document_id, start, said)
+        deltas.append(Delta(text=text, citations=(cited,), model="" if number else "extractive"))
+    return deltas
+
+
+def _end(text: str, params: Mapping[str, Raw]) -> tuple[int, str]:
+    """Where the client wants `text` to end, and the reason: a `stop`, or so many tokens."""
+    limits = [_decoded(params.get(name), int) for name in ("max_completion_tokens", "max_tokens")]
+    ends = [match.end() for match in _TOKEN.finditer(text)]
+    end = min([len(text), *(ends[limit - 1] for limit in limits if limit is not None and 0 < limit < len(ends))])
+    stops = _decoded(params.get("stop"), str | list[str]) or []
+    found = [text.find(stop) for stop in ([stops] if isinstance(stops, str) else stops) if stop and stop in text]
+    if found and min(found) <= end:
+        return min(found), "stop"
+    return end, "length" if end < len(text) else "stop"
+
+
+def _clipped(delta: Delta, length: int, end: int) -> Delta:
+    """`delta` up to `length` characters, the answer's `end`."""
+    cited = tuple(msgspec.structs.replace(c, end=end) for c in delta.citations if c.start < end)
+    return msgspec.structs.replace(delta, text=delta.text[:length], citations=cited)
+
+
 def _tokens(text: str) -> int:
     return len(_TOKEN.findall(text))
 
@@ -209,10 +239,10 @@ class _Typed(Struct):
 
 def _refuse(params: Mapping[str, Raw]) -> None:
     """Raises UpstreamRefused for what a model that only quotes cannot do."""
-    for name in ("tool_choice", "response_format", "n", "logprobs"):
+    for name in ("tool_choice", "function_call", "response_format", "n", "logprobs", "modalities"):
         value = bytes(params.get(name, b"null")).strip()
         reason = ""
-        if name == "tool_choice" and value not in (b'"auto"', b'"none"', b"null"):
+        if name in ("tool_choice", "function_call") and value not in (b'"auto"', b'"none"', b"null"):
             reason = "it cannot call tools"
         elif name == "response_format" and value != b"null" and _kind(value) != "text":
             reason = "it cannot write JSON"
@@ -220,13 +250,21 @@ def _refuse(params: Mapping[str, Raw]) -> None:
             reason = "it has one answer, not several"
         elif name == "logprobs" and value == b"true":
             reason = "it has no token probabilities"
+        elif name == "modalities" and b'"audio"' in value:
+            reason = "it has no voice"
         if reason:
             message = f"The extractive model only quotes documents: {reason}. Leave {name!r} out, or ask another model."
             raise UpstreamRefused(message, status=400, param=name)
 
 
 def _kind(value: bytes) -> str:
+    shape = _decoded(Raw(value), _Typed)
+    return shape.type if isinstance(shape, _Typed) else ""
+
+
+def _decoded(value: Raw | None, kind: Any) -> Any:
+    """None where it is not there, or of another kind."""
     try:
-        return msgspec.json.decode(value, type=_Typed).type
+        return msgspec.json.decode(value or b"null", type=kind | None)
     except msgspec.DecodeError:
-        return ""
+        return None

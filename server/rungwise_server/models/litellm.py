@@ -2,7 +2,8 @@
 
 litellm takes seconds to import, so that happens when the first question comes, in a thread. What it would fetch from
 the network by itself (its price list, Anthropic's beta headers) it reads from its package instead; it reads no `.env`.
-Only fields that are known to be a caller's to set reach it: its keyword arguments include `api_base` and such.
+Only fields that are known to be a caller's to set reach it: its keyword arguments include `api_base` and such. Fields
+that ask for what a Delta without `wire` cannot carry (logprobs, audio, legacy functions) are refused like unknown ones.
 """
 
 import asyncio
@@ -30,13 +31,14 @@ _ENVIRONMENT = {
 _FIELDS = frozenset(
     {
         *("temperature", "top_p", "top_k", "n", "stop", "seed", "max_tokens", "max_completion_tokens", "user"),
-        *("presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "response_format"),
-        *("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "web_search_options"),
-        *("reasoning_effort", "thinking", "verbosity", "modalities", "audio", "prediction", "service_tier", "store"),
+        *("presence_penalty", "frequency_penalty", "logit_bias", "response_format"),
+        *("tools", "tool_choice", "parallel_tool_calls", "web_search_options"),
+        *("reasoning_effort", "thinking", "verbosity", "prediction", "service_tier", "store"),
         *("prompt_cache_key", "safety_identifier"),
     }
 )
 _IGNORED = frozenset({"model", "messages", "stream", "stream_options"})
+_NO_WISH = (("logprobs", False), ("modalities", ["text"]))
 _DRESSING = re.compile(r"^(?:litellm\.)?\w+: (?:(?:litellm\.)?\w+: )*(?:\w+ - )?")
 _ADVICE = re.compile(r"\.? Handle with `litellm\.\w+`\.?$")
 _NO_CONNECTION = (ConnectionRefusedError, socket.gaierror)
@@ -105,7 +107,7 @@ class LiteLLM:
 
     def _arguments(self, request: ChatRequest) -> dict[str, object]:
         given = {name: msgspec.json.decode(value) for name, value in request.params.items() if name not in _IGNORED}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = {name: value for name, value in given.items() if value is not None and (name, value) not in _NO_WISH}
         for name in given:
             if name not in _FIELDS:
                 raise UpstreamRefused(

@@ -112,8 +112,8 @@ class ChunkStream:
                 text = text_of(said)
             if text:
                 group.texts.append(text)
-            if said.tool_calls:
-                group.calls += calls_of(said.tool_calls)
+            if said.tool_calls or said.function_call:
+                group.calls += calls_of(said)
 
     def _apart(self, chunk: Body, wire: bytes, deltas: list[Delta]) -> None:
         """A chunk that shares no Delta: with an end, with usage, with several choices or none."""
@@ -137,7 +137,7 @@ class ChunkStream:
                 Delta(
                     text=text_of(said),
                     index=index,
-                    tool_calls=calls_of(said.tool_calls),
+                    tool_calls=calls_of(said),
                     finish_reason=choice.finish_reason or "",
                     usage=usage,
                     wire=own + b"\n\n",

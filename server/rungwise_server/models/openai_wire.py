@@ -40,6 +40,7 @@ class Said(Struct, gc=False):
     content: str | list[_Part] | None = None
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
+    function_call: _Function | None = None
 
 
 class _Choice(Struct, gc=False):
@@ -137,7 +138,7 @@ def read_completion(body: bytes, id: str, *, wire: bool = True) -> list[Delta] |
             Delta(
                 text=text_of(message),
                 index=place if choice.index is None else choice.index,
-                tool_calls=calls_of(message.tool_calls),
+                tool_calls=calls_of(message),
                 finish_reason=choice.finish_reason or "stop",
                 usage=usage_of(said.usage) if first else None,
                 wire=sent if first else b"",
@@ -200,8 +201,10 @@ def text_of(said: Said) -> str:
     return content or said.refusal or ""
 
 
-def calls_of(calls: list[_Call] | None) -> tuple[ToolCall, ...]:
-    """Tool calls, or pieces of them."""
+def calls_of(said: Said) -> tuple[ToolCall, ...]:
+    """Tool calls, or pieces of them; the one call of the legacy wire has no id."""
+    if said.function_call is not None:
+        return (ToolCall(0, "", said.function_call.name or "", said.function_call.arguments or ""),)
     return tuple(
         ToolCall(
             index=place if call.index is None else call.index,
@@ -209,7 +212,7 @@ def calls_of(calls: list[_Call] | None) -> tuple[ToolCall, ...]:
             name=(call.function and call.function.name) or "",
             arguments=(call.function and call.function.arguments) or "",
         )
-        for place, call in enumerate(calls or ())
+        for place, call in enumerate(said.tool_calls or ())
     )
 
 
