@@ -1,0 +1,100 @@
+"""What the OpenAPI document says of `POST /v1/embeddings`."""
+
+from typing import Any
+
+_TOKENS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+
+OPERATION: dict[str, Any] = {
+    "tags": ["embeddings"],
+    "operationId": "create_embedding",
+    "summary": "Embed texts as the passages of the index are.",
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model", "input"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "model": {
+                            "type": "string",
+                            "minLength": 1,
+                            "description": "The embedder's name as `/v1/models` lists it (kind `embedder`), one of "
+                            "`embedder.aliases`, or `default`.",
+                        },
+                        "input": {
+                            "description": "Texts longer than the embedder reads are cut, at `embedder.max_tokens`. "
+                            "Tokens are those of cl100k_base, whichever the embedder is. Together at most 300,000 "
+                            "tokens.",
+                            "oneOf": [
+                                {"type": "string", "minLength": 1},
+                                {
+                                    "type": "array",
+                                    "items": {"type": "string", "minLength": 1},
+                                    "minItems": 1,
+                                    "maxItems": 2048,
+                                },
+                                _TOKENS,
+                                {"type": "array", "items": _TOKENS, "minItems": 1, "maxItems": 2048},
+                            ],
+                        },
+                        "encoding_format": {
+                            "enum": ["float", "base64", None],
+                            "description": "`base64` is of little-endian 32-bit floats.",
+                        },
+                        "dimensions": {
+                            "type": ["integer", "null"],
+                            "minimum": 1,
+                            "description": "Only what the embedder has is taken.",
+                        },
+                        "user": {"type": ["string", "null"]},
+                    },
+                }
+            }
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "One vector of unit length for each input, in order. `usage` counts tokens where they were "
+            "sent, else guesses four bytes a token.",
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["object", "data", "model", "usage"],
+                        "properties": {
+                            "object": {"const": "list"},
+                            "model": {"type": "string"},
+                            "data": {
+                                "type": "array",
+                                "items": {
+                                    "type": "object",
+                                    "required": ["object", "index", "embedding"],
+                                    "properties": {
+                                        "object": {"const": "embedding"},
+                                        "index": {"type": "integer"},
+                                        "embedding": {
+                                            "anyOf": [
+                                                {"type": "array", "items": {"type": "number"}},
+                                                {"type": "string"},
+                                            ]
+                                        },
+                                    },
+                                },
+                            },
+                            "usage": {
+                                "type": "object",
+                                "required": ["prompt_tokens", "total_tokens"],
+                                "properties": {
+                                    "prompt_tokens": {"type": "integer"},
+                                    "total_tokens": {"type": "integer"},
+                                },
+                            },
+                        },
+                    }
+                }
+            },
+        }
+    },
+}

@@ -1,0 +1,38 @@
+"""Reading a JSON body into a struct, with errors that name the field as OpenAI's do."""
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from rungwise_server.errors import BadRequest
+
+T = TypeVar("T")
+
+
+def read(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """What `body` holds.
+
+    Raises:
+        BadRequest: no JSON, or a field is missing, unknown or of the wrong kind; `param` names it.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
+
+
+def _invalid(message: str) -> BadRequest:
+    """msgspec says ``Expected `int`, got `str` - at `$.n` ``, or names the missing or the unknown field."""
+    what, _, at = message.partition(" - at `$")
+    where = at.removesuffix("`").lstrip(".")
+    for found, said, code in (
+        (re.search(r"missing required field `(.+)`", what), "Missing required parameter", "missing_required_parameter"),
+        (re.search(r"unknown field `(.+)`", what), "Unknown parameter", "unknown_parameter"),
+    ):
+        if found:
+            param = f"{where}.{found[1]}" if where else found[1]
+            return BadRequest(f"{said}: '{param}'.", param=param, code=code)
+    return BadRequest(f"Invalid value for '{where or 'body'}': {what}.", param=where or None)
