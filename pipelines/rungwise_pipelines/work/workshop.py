@@ -1,0 +1,86 @@
+"""The heavy parts that work with documents needs - index, embedder, parser, splitter -, opened when first asked for.
+
+A worker mostly waits: without these it takes a fraction of their memory, and the embedded index stays with the process
+that serves.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rungwise_server.config.settings import Settings
+from rungwise_server.protocols import Embedder, PassageIndex
+
+if TYPE_CHECKING:
+    from rungwise_connectors.sandbox import Parser
+    from rungwise_pipelines.ingest.split import Splitter
+    from rungwise_pipelines.ingest.write import Terms
+
+
+class Workshop:
+    """Opens each part once; `rest` closes what is open, to be opened again when it is asked for."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._opening = asyncio.Lock()
+        self._index: PassageIndex | None = None
+        self._embedder: Embedder | None = None
+        self._parser: Parser | None = None
+        self._terms: Terms | None = None
+        self._splitters: dict[int, Splitter] = {}
+
+    async def index(self) -> PassageIndex:
+        """The index. Raises IndexBusy, SetupError."""
+        from rungwise_server import bootstrap
+
+        async with self._opening:
+            if self._index is None:
+                self._index = await bootstrap.open_index(self._settings, self._environ, role="rungwise worker")
+            return self._index
+
+    async def embedder(self) -> Embedder:
+        """The embedder. Raises SetupError, UpstreamError."""
+        from rungwise_server import bootstrap
+
+        async with self._opening:
+            if self._embedder is None:
+                self._embedder = await bootstrap.open_embedder(self._settings, self._environ)
+            return self._embedder
+
+    def parser(self) -> "Parser":
+        """Parses documents in processes of their own."""
+        if self._parser is None:
+            from rungwise_connectors.sandbox import Parser
+
+            self._parser = Parser()
+        return self._parser
+
+    def terms(self) -> "Terms":
+        """Term weights."""
+        if self._terms is None:
+            from rungwise_server.retrieval.sparse import Bm25Encoder
+
+            self._terms = Bm25Encoder()
+        return self._terms
+
+    def splitter(self, limit: int) -> "Splitter":
+        """A splitter for passages of at most `limit` tokens."""
+        if limit not in self._splitters:
+            from rungwise_pipelines.ingest.split import Splitter
+
+            self._splitters[limit] = Splitter(limit)
+        return self._splitters[limit]
+
+    async def rest(self) -> None:
+        """Close what is open. Nobody may be working with it."""
+        async with self._opening:
+            index, embedder, parser = self._index, self._embedder, self._parser
+            self._index = self._embedder = self._parser = None
+        if parser is not None:
+            await parser.close()
+        if embedder is not None:
+            await embedder.close()
+        if index is not None:
+            await index.close()
