@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from rungwise_connectors.types import SourceError
 from rungwise_pipelines.commands import options
 from rungwise_pipelines.commands.ask import ask
+from rungwise_pipelines.commands.batch import batch
 from rungwise_pipelines.commands.doctor import doctor
 from rungwise_pipelines.commands.feedback import feedback
 from rungwise_pipelines.commands.ingest import ingest
@@ -20,6 +21,7 @@ from rungwise_pipelines.commands.keys import keys
 from rungwise_pipelines.commands.output import note
 from rungwise_pipelines.commands.search import search
 from rungwise_pipelines.commands.serve import serve
+from rungwise_pipelines.commands.worker import worker
 from rungwise_server.errors import RungwiseError
 
 
@@ -71,7 +73,7 @@ def _defaults(command: object, config: str) -> dict[str, object]:
     return {"config": config}
 
 
-for verb in (init, serve, doctor, ingest, search, ask):
+for verb in (init, serve, worker, doctor, ingest, search, ask, batch):
     app.command()(verb)
 app.add_typer(feedback, name="feedback")
 app.add_typer(keys, name="keys")

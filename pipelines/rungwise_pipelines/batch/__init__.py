@@ -1,0 +1,1 @@
+"""Offline batches: OpenAI batch lines through the same engine as online requests, each exactly once."""

@@ -1,0 +1,183 @@
+"""How many lines run at once: as many as make the upstream faster, and hardly more.
+
+A model server answers more lines a second the more it has at once, up to a point; beyond it they wait in its queue, in
+front of those who chat. So the limit is found by trying: it doubles until that brings little, and from then on steps
+up or down by a quarter now and then, staying where the rate is better, or as good with fewer. The rate itself
+is measured, not the latency: a batch that grows makes each answer slower long before it stops to pay.
+
+What the upstream refuses or does not answer in time cuts the limit (once for all that ran at that moment) and, where it
+says for how long, or does it again and again, closes the gate for a while.
+"""
+
+import asyncio
+import random
+from collections import deque
+
+_START = 8
+_FACTOR = 1.25
+_CUT = 0.6
+_ROUNDS = 3  # answers measured, in multiples of the limit
+_SHORTEST = 0.2  # seconds
+_REST = 4  # windows between two tries
+_LONGEST_REST = 64
+_LONGEST_WAIT = 30.0
+_LONGEST_CLOSED = 600.0
+_PAYS, _WORTH, _SAME = 0.25, 1.04, 0.98
+
+
+class Pace:
+    """A gate in front of the upstream: `enter` before each attempt and `leave` after it."""
+
+    def __init__(self, most: int, start: int = _START) -> None:
+        self.most = most
+        self.limit = float(min(start, most))
+        self.running = 0
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._open_at = 0.0
+        self._troubled_at = 0.0
+        self._in_a_row = 0
+        self._ramp = True
+        self._up = True
+        self._base: tuple[float, float] | None = None
+        """The limit that is being measured against, and its rate, while another one is tried."""
+        self._last_rate = 0.0
+        self._rest = 0
+        self._rest_after = _REST
+        self._window()
+
+    async def enter(self) -> float:
+        """Wait for room; the time at which it was had, for `leave`."""
+        self._admit()
+        if self._waiting or not self._room():
+            place = self._loop.create_future()
+            self._waiting.append(place)
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self.running -= 1
+                    self._admit()
+                raise
+        else:
+            self.running += 1
+        return self._loop.time()
+
+    def left(self) -> None:
+        """An attempt that says nothing of the upstream is over."""
+        self.running -= 1
+        self._admit()
+
+    def answered(self) -> None:
+        """An attempt that the upstream answered is over."""
+        self.running -= 1
+        self._in_a_row = 0
+        self._count(binding=bool(self._waiting))
+        self._admit()
+
+    def refused(self, began: float, retry_after: float | None = None) -> None:
+        """An attempt that was too much for the upstream is over. `began` is what `enter` returned."""
+        now = self._loop.time()
+        self.running -= 1
+        if began >= self._troubled_at:
+            self._cut(now)
+        if retry_after is not None:
+            self._open_at = max(self._open_at, now + min(retry_after, _LONGEST_CLOSED))
+        self._admit()
+
+    def _cut(self, now: float) -> None:
+        self._troubled_at = now
+        self._in_a_row += 1
+        if self._in_a_row > 1:
+            wait = min(_LONGEST_WAIT, 0.25 * 2.0 ** (self._in_a_row - 2))
+            self._open_at = max(self._open_at, now + wait * random.uniform(0.8, 1.2))  # noqa: S311
+        self.limit = self._base[0] if self._base and self._base[0] < self.limit else max(1.0, self.limit * _CUT)
+        self._ramp, self._base, self._up = False, None, True
+        self._rest = self._rest_after
+        self._rest_after = min(2 * self._rest_after, _LONGEST_REST)
+        self._window()
+
+    def _room(self) -> bool:
+        return self.running < int(self.limit) and self._loop.time() >= self._open_at
+
+    def _admit(self) -> None:
+        while self._waiting and (self._waiting[0].done() or self._room()):
+            place = self._waiting.popleft()
+            if not place.done():
+                self.running += 1
+                place.set_result(None)
+        wait = self._open_at - self._loop.time()
+        if self._waiting and wait > 0 and self._timer is None:
+            self._timer = self._loop.call_later(wait, self._opened)
+
+    def _opened(self) -> None:
+        self._timer = None
+        self._admit()
+
+    def _window(self) -> None:
+        """Measure anew, once the answers that ran under another limit are out."""
+        self._settling = int(self.limit)
+        self._counted = 0
+        self._since = self._loop.time()
+
+    def _count(self, *, binding: bool) -> None:
+        if not binding:
+            # Fewer came than might: that says nothing of the limit.
+            self._window()
+            return
+        if self._settling:
+            self._settling -= 1
+            self._since = self._loop.time()
+            return
+        self._counted += 1
+        seconds = self._loop.time() - self._since
+        if self._counted >= _ROUNDS * int(self.limit) and seconds >= _SHORTEST:
+            self._judge(self._counted / seconds)
+            self._window()
+
+    def _judge(self, rate: float) -> None:
+        if self._ramp:
+            self._climb(rate)
+        elif self._base is not None:
+            self._compare(rate, *self._base)
+        elif self._rest > 0:
+            self._rest -= 1
+        else:
+            self._try(rate)
+        self._last_rate = rate
+
+    def _climb(self, rate: float) -> None:
+        if self._base is not None:
+            limit, before = self._base
+            if rate / before - 1 < _PAYS * (self.limit / limit - 1):
+                # The last doubling brought little: from here, in small steps, downwards first.
+                self._ramp, self._base, self._up = False, None, False
+                self._try(rate)
+                return
+        if self.limit >= self.most:
+            self._ramp, self._base, self._up, self._rest = False, None, False, _REST
+            return
+        self._base = (self.limit, rate)
+        self.limit = min(2 * self.limit, self.most)
+
+    def _try(self, rate: float) -> None:
+        limit = self.limit * _FACTOR if self._up else self.limit / _FACTOR
+        limit = min(float(self.most), max(1.0, round(limit) if limit > 4 else limit))
+        if int(limit) == int(self.limit):
+            limit = min(float(self.most), self.limit + 1) if self._up else max(1.0, self.limit - 1)
+        if limit == self.limit:
+            self._up, self._rest = not self._up, self._rest_after
+            return
+        self._base = (self.limit, rate)
+        self.limit = limit
+
+    def _compare(self, rate: float, limit: float, before: float) -> None:
+        self._base = None
+        if rate / before >= (_WORTH if self.limit > limit else _SAME):
+            # It was a good step: another one.
+            self._rest_after = _REST
+            self._try(rate)
+        else:
+            self.limit = limit
+            self._up, self._rest = not self._up, self._rest_after

@@ -1,0 +1,181 @@
+"""`rungwise batch`: a file of OpenAI batch lines through the whole house, without a server."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rungwise_pipelines.commands.options import As, Config, Group, Json, caller_of, settings_of
+from rungwise_pipelines.commands.output import emit, note, say
+
+if TYPE_CHECKING:
+    from rungwise_pipelines.batch.ask import Asker
+    from rungwise_pipelines.batch.local import BatchReport, Task
+    from rungwise_pipelines.batch.progress import Progress
+    from rungwise_server.config.settings import Settings
+
+_AGAIN = "What is done is written; run the same command again to go on."
+
+
+def batch(
+    input: Annotated[Path, typer.Argument(help="Batch lines, as OpenAI takes them.", metavar="INPUT.jsonl")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where answers go.", metavar="OUTPUT.jsonl")],
+    errors: Annotated[
+        Path | None, typer.Option(help="Where failures go; else OUTPUT.errors.jsonl.", metavar="FILE")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Only the first so many lines of the input; 0: all.", min=0)] = 0,
+    concurrency: Annotated[
+        int, typer.Option(help="Lines that run at once, at most; how many do is found by trying.", min=1, max=4096)
+    ] = 256,
+    max_cost: Annotated[
+        float | None, typer.Option(help="Stop before the whole batch costs more, earlier runs included.", min=0)
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Stop before the whole batch uses more tokens, in and out, earlier runs included.", min=0),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for one attempt at a line.", min=1)] = 600,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Try all failed lines again, not only those that a limit, a timeout or a server's error ended.",
+        ),
+    ] = False,
+    user: As = "",
+    group: Group = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a file of requests: retrieval, routing and the log are those of online requests.
+
+    Safe to stop at any time, also by kill -9: the same command again goes on from there, and each custom_id is in the
+    output once. Each answer's id takes feedback.
+
+    Exit code 1: some lines failed, or the batch stopped before its end. What to do is said at the end.
+    """
+    from rungwise_pipelines.batch.local import Task
+    from rungwise_pipelines.batch.run import Budget
+
+    errors = errors or output.with_name(f"{output.name.removesuffix('.jsonl')}.errors.jsonl")
+    if len({path.absolute() for path in (input, output, errors)}) < 3:
+        raise typer.BadParameter("INPUT, OUTPUT and --errors are three files")
+    settings = settings_of(config)
+
+    async def run() -> "BatchReport":
+        task = Task(
+            input=input,
+            output=output,
+            errors=errors,
+            caller=await caller_of(settings, user, group),
+            most=concurrency,
+            budget=Budget(max_cost, max_tokens),
+            timeout=timeout,
+            limit=limit,
+            retry_failed=retry_failed,
+        )
+        return await _run(settings, task)
+
+    try:
+        report = asyncio.run(run())
+    except KeyboardInterrupt:
+        note(f"Stopped. {_AGAIN}")
+        raise
+    _tell(report, output, errors, as_json)
+    if report.left or report.tally.failed:
+        raise typer.Exit(1)
+
+
+async def _run(settings: "Settings", task: "Task") -> "BatchReport":
+    from rungwise_pipelines.batch.ask import Asker
+    from rungwise_pipelines.batch.local import run_batch
+    from rungwise_pipelines.batch.surfaces import batch_surfaces
+
+    @asynccontextmanager
+    async def opened() -> "AsyncIterator[Asker]":
+        from rungwise_server.bootstrap import open_house
+
+        house = await open_house(settings, role="rungwise batch")
+        try:
+            sources = f"{settings.server.public_url.rstrip('/') or 'http://localhost'}/v1/sources/"
+            yield Asker(house.engine, batch_surfaces(), task.caller, sources)
+        finally:
+            await house.close()
+
+    with _progress() as progress:
+        return await run_batch(task, opened, progress)
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    from rungwise_pipelines.batch.progress import Bar, Lines
+
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    with Bar() as bar:
+        yield bar
+
+
+def _tell(report: "BatchReport", output: Path, errors: Path, as_json: bool) -> None:
+    tally = report.tally
+    now = tally.done - report.before
+    if as_json:
+        emit(
+            {
+                "end": report.end,
+                "lines": report.lines,
+                "answered": tally.answered,
+                "failed": tally.failed,
+                "left": report.left,
+                "before": report.before,
+                "retries": tally.retries,
+                "input_tokens": tally.input_tokens,
+                "output_tokens": tally.output_tokens,
+                "cached_tokens": tally.cached_tokens,
+                "cost": tally.cost,
+                "seconds": round(report.seconds, 3),
+                "output": str(output),
+                "errors": str(errors),
+            }
+        )
+    else:
+        from rungwise_pipelines.batch.progress import duration
+
+        rate = f" ({now / report.seconds:.1f}/s)" if now and report.seconds else ""
+        earlier = f", {report.before:,} of them earlier" if report.before else ""
+        cost = f", cost {tally.cost:,.4f}" if tally.cost else ""
+        say(f"{tally.done:,} of {report.lines:,} lines done{earlier}, {duration(report.seconds)}{rate}")
+        say(f"{tally.input_tokens:,} tokens in, {tally.output_tokens:,} out{cost}")
+        say(f"{tally.answered:,} answers in {output}")
+    for line in _advice(report, errors):
+        note(line)
+
+
+def _advice(report: "BatchReport", errors: Path) -> Sequence[str]:
+    said = []
+    if report.tally.failed:
+        said.append(
+            f"{report.tally.failed:,} lines failed: {errors} says why. The same command again tries those anew that a "
+            "limit, a timeout or a server's error ended; with --retry-failed all."
+        )
+    left = f"{report.left:,} lines are not done. "
+    match report.end:
+        case "budget":
+            said.append(
+                f"{left}The next line might exceed the budget: run the same command with a higher one to go on."
+            )
+        case "unpriced":
+            said.append(
+                f"{left}A model's price is not known, so --max-cost cannot be kept: give its candidate a `price` in "
+                "rungwise.yaml, or use --max-tokens, and run the command again."
+            )
+        case "upstream":
+            said.append(f"{left}No answer has come for a while: {report.tally.trouble}\n{_AGAIN}")
+        case "stopped":
+            said.append(left + _AGAIN)
+    return said
