@@ -1,7 +1,8 @@
 """`POST /v1/chat/completions`: OpenAI's chat, the wire that most clients and all models here speak."""
 
 from rungwise_server.answer import Answer
-from rungwise_server.api.chat_wire import Writer, read_chat
+from rungwise_server.api.chat_request import read_chat
+from rungwise_server.api.chat_wire import Writer
 from rungwise_server.api.errors import error_body
 from rungwise_server.api.surface import Asked
 from rungwise_server.errors import RungwiseError
@@ -40,14 +41,15 @@ class ChatExchange:
 
     def open(self, answer: Answer) -> bytes:
         """Nothing: the first delta opens the message."""
-        self._writer = Writer(answer.id, answer.model or answer.candidate, self._sources)
+        model = answer.model or answer.candidate
+        self._writer = Writer(answer.id, model, self._sources, include_usage=self._include_usage)
         return b""
 
     def delta(self, delta: Delta) -> bytes:
         """The model's own events, or one of ours; usage that nobody asked for is for the log alone."""
         if delta.wire:
             self._wired = True
-            self._writer.opened()
+            self._writer.opened(delta.index)
             return delta.wire
         if delta.text or delta.tool_calls or delta.citations or delta.finish_reason:
             return self._writer.chunk(delta.text, delta.index, delta.tool_calls, delta.citations, delta.finish_reason)

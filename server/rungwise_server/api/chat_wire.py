@@ -1,104 +1,15 @@
-"""OpenAI's chat wire: a request read and checked, chunks and whole answers written.
+"""OpenAI's chat wire, written: chunks and whole answers. The hot path's shapes are msgspec structs."""
 
-The hot path's shapes are msgspec structs. Fields that we do not know pass through to the model as the client wrote
-them; fields that we know are checked, so that a mistake is told here, by name, and not by whichever model comes first.
-"""
-
-import re
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
-from rungwise_server.errors import BadRequest
-from rungwise_server.types import ChatRequest, Choice, Citation, Message, ToolCall, Usage
+from rungwise_server.types import Choice, Citation, ToolCall, Usage, new_id
 
-Positive = Annotated[int, Meta(ge=1)]
-
-
-class _Part(Struct):
-    type: str
-    text: str | None = None
-
-
-class _Message(Struct):
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[_Part] | None = None
-
-    def plain(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content or () if part.text)
-
-
-class _Typed(Struct):
-    type: str
-
-
-class _StreamOptions(Struct):
-    include_usage: bool | None = None
-
-
-class _Chat(Struct):
-    model: Annotated[str, Meta(min_length=1)]
-    messages: Annotated[list[_Message], Meta(min_length=1)]
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
-    max_tokens: Positive | None = None
-    max_completion_tokens: Positive | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    tools: list[_Typed] | None = None
-    response_format: _Typed | None = None
-    user: str | None = None
-
-
-_CHAT = msgspec.json.Decoder(_Chat)
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
-_RAWS = msgspec.json.Decoder(list[Raw])
-_OURS = ("model", "messages", "stream")
-
-
-def read_chat(body: bytes, request_id: str) -> tuple[ChatRequest, bool]:
-    """The request in `body`, and whether a stream shall end with a usage chunk.
-
-    Raises:
-        BadRequest: no JSON, a field is missing or of the wrong kind; `param` names it.
-    """
-    try:
-        chat = _CHAT.decode(body)
-        fields = _FIELDS.decode(body)
-        raws = _RAWS.decode(fields["messages"])
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
-    messages = tuple(Message(m.role, m.plain(), raw) for m, raw in zip(chat.messages, raws, strict=True))
-    for ours in _OURS:
-        fields.pop(ours, None)
-    request = ChatRequest(request_id, chat.model, messages, fields, stream=bool(chat.stream))
-    return request, bool(chat.stream_options and chat.stream_options.include_usage)
-
-
-def _invalid(message: str) -> BadRequest:
-    """msgspec says `Expected `int`, got `str` - at `$.n``, or names the missing field."""
-    where = re.search(r" - at `\$\.?(.*?)`$", message)
-    missing = re.search(r"missing required field `(\w+)`", message)
-    param = where[1] if where else ""
-    if missing:
-        param = f"{param}.{missing[1]}" if param else missing[1]
-        return BadRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
-    what = message.split(" - at ", maxsplit=1)[0]
-    return BadRequest(f"Invalid value for '{param or 'body'}': {what}.", param=param or None)
+_FINISHES = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 
 class _UrlCitation(Struct):
@@ -108,14 +19,16 @@ class _UrlCitation(Struct):
     end_index: int
 
 
-class _Annotation(Struct):
+class Annotation(Struct):
+    """A citation in OpenAI's words."""
+
     url_citation: _UrlCitation
     type: str = "url_citation"
 
 
-class _Function(Struct, omit_defaults=True):
-    name: str | UnsetType = UNSET
-    arguments: str = ""
+class _Function(Struct):
+    name: str | UnsetType
+    arguments: str
 
 
 class _Call(Struct):
@@ -129,7 +42,7 @@ class _Delta(Struct):
     role: str | UnsetType = UNSET
     content: str | UnsetType = UNSET
     tool_calls: list[_Call] | UnsetType = UNSET
-    annotations: list[_Annotation] | UnsetType = UNSET
+    annotations: list[Annotation] | UnsetType = UNSET
 
 
 class _ChunkChoice(Struct):
@@ -143,7 +56,9 @@ class _Details(Struct):
     cached_tokens: int = 0
 
 
-class _Usage(Struct):
+class ChatUsage(Struct):
+    """Usage in OpenAI's words."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -156,14 +71,14 @@ class _Chunk(Struct):
     model: str
     choices: list[_ChunkChoice]
     object: str = "chat.completion.chunk"
-    usage: _Usage | UnsetType = UNSET
+    usage: ChatUsage | UnsetType | None = UNSET
 
 
 class _Whole(Struct):
     role: str
     content: str | None
     refusal: None = None
-    annotations: list[_Annotation] = []
+    annotations: list[Annotation] = []
     tool_calls: list[_Call] | UnsetType = UNSET
 
 
@@ -179,39 +94,52 @@ class _Completion(Struct):
     created: int
     model: str
     choices: list[_WholeChoice]
-    usage: _Usage | None
+    usage: ChatUsage | None
     object: str = "chat.completion"
 
 
-def _usage(usage: Usage) -> _Usage:
-    total = usage.input_tokens + usage.output_tokens
-    return _Usage(usage.input_tokens, usage.output_tokens, total, _Details(usage.cached_tokens))
-
-
-def _calls(calls: Sequence[ToolCall], *, indexed: bool) -> list[_Call] | UnsetType:
+def annotations(citations: Sequence[Citation], sources: str, shift: int = 0) -> list[Annotation]:
+    """Chat knows only `url_citation`; the URL is where the passage can be read. `shift` characters stand before the
+    answer's text.
+    """
     return [
-        _Call(
-            _Function(call.name or UNSET, call.arguments),
-            index=call.index if indexed else UNSET,
-            id=call.id or UNSET,
-        )
-        for call in calls
+        Annotation(_UrlCitation(sources + c.passage_id, c.title, c.start + shift, c.end + shift)) for c in citations
+    ]
+
+
+def chat_usage(usage: Usage) -> ChatUsage:
+    """`usage` in OpenAI's words."""
+    total = usage.input_tokens + usage.output_tokens
+    return ChatUsage(usage.input_tokens, usage.output_tokens, total, _Details(usage.cached_tokens))
+
+
+def finish_of(reason: str) -> str:
+    """A finish_reason that OpenAI's clients know."""
+    return reason if reason in _FINISHES else "stop"
+
+
+def _pieces(calls: Sequence[ToolCall]) -> list[_Call] | UnsetType:
+    return [
+        _Call(_Function(call.name or UNSET, call.arguments), index=call.index, id=call.id or UNSET) for call in calls
     ] or UNSET
 
 
-class Writer:
-    """Writes one answer for one client. `sources` is the URL before a passage's id."""
+def _calls(calls: Sequence[ToolCall]) -> list[_Call] | UnsetType:
+    return [_Call(_Function(call.name, call.arguments), id=call.id or new_id("call_")) for call in calls] or UNSET
 
-    def __init__(self, answer_id: str, model: str, sources: str) -> None:
+
+class Writer:
+    """Writes one answer for one client. `sources` is the URL before a passage's id; `include_usage`: the stream will
+    end with the usage, so all other chunks say that it is not there yet.
+    """
+
+    def __init__(self, answer_id: str, model: str, sources: str, *, include_usage: bool = False) -> None:
         self._id = answer_id
         self._model = model
         self._sources = sources
         self._created = int(time.time())
-        self._opened = False
-
-    def annotations(self, citations: Sequence[Citation]) -> list[_Annotation]:
-        """Chat knows only `url_citation`; the URL is where the passage can be read."""
-        return [_Annotation(_UrlCitation(self._sources + c.passage_id, c.title, c.start, c.end)) for c in citations]
+        self._opened: set[int] = set()
+        self._no_usage: UnsetType | None = None if include_usage else UNSET
 
     def chunk(
         self,
@@ -223,23 +151,24 @@ class Writer:
     ) -> bytes:
         """One SSE event."""
         delta = _Delta(
-            role=UNSET if self._opened else "assistant",
+            role=UNSET if index in self._opened else "assistant",
             content=text or UNSET,
-            tool_calls=_calls(tool_calls, indexed=True),
-            annotations=self.annotations(citations) or UNSET,
+            tool_calls=_pieces(tool_calls),
+            annotations=annotations(citations, self._sources) or UNSET,
         )
-        self._opened = True
-        return self._event([_ChunkChoice(delta, index, finish_reason=finish_reason or None)])
+        self._opened.add(index)
+        finish = finish_of(finish_reason) if finish_reason else None
+        return self._event([_ChunkChoice(delta, index, finish_reason=finish)], self._no_usage)
 
-    def opened(self) -> None:
-        """The model's own wire has opened the message."""
-        self._opened = True
+    def opened(self, index: int) -> None:
+        """The model's own wire has opened the message of a choice."""
+        self._opened.add(index)
 
     def usage(self, usage: Usage) -> bytes:
         """The last chunk of a stream whose client asked for it: no choices, the usage."""
-        return self._event([], _usage(usage))
+        return self._event([], chat_usage(usage))
 
-    def _event(self, choices: list[_ChunkChoice], usage: _Usage | UnsetType = UNSET) -> bytes:
+    def _event(self, choices: list[_ChunkChoice], usage: ChatUsage | UnsetType | None) -> bytes:
         chunk = _Chunk(self._id, self._created, self._model, choices, usage=usage)
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
@@ -251,20 +180,22 @@ class Writer:
                 _Whole(
                     "assistant",
                     choice.text or (None if choice.tool_calls else ""),
-                    annotations=self.annotations(citations) if index == 0 else [],
-                    tool_calls=_calls(choice.tool_calls, indexed=False),
+                    annotations=annotations(citations, self._sources) if index == 0 else [],
+                    tool_calls=_calls(choice.tool_calls),
                 ),
-                choice.finish_reason or "stop",
+                finish_of(choice.finish_reason),
             )
             for index, choice in enumerate(choices)
         ]
-        completion = _Completion(self._id, self._created, self._model, shown, _usage(usage) if usage else None)
+        completion = _Completion(self._id, self._created, self._model, shown, chat_usage(usage) if usage else None)
         return msgspec.json.encode(completion)
 
     def annotate(self, wire: bytes, citations: Sequence[Citation]) -> bytes:
-        """A model's own `chat.completion`, with annotations in its first message."""
+        """A model's own `chat.completion`, with annotations in the message of its first choice."""
         body: dict[str, Any] = msgspec.json.decode(wire)
-        choices = body.get("choices") or [{}]
-        message = choices[0].setdefault("message", {})
-        message["annotations"] = [*(message.get("annotations") or []), *self.annotations(citations)]
+        for choice in body.get("choices") or ():
+            message = choice.get("message")
+            if not choice.get("index") and message is not None:
+                message["annotations"] = [*(message.get("annotations") or []), *annotations(citations, self._sources)]
+                break
         return msgspec.json.encode(body)

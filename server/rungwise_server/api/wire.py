@@ -27,7 +27,7 @@ def read(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
 def _invalid(message: str) -> BadRequest:
     """msgspec says ``Expected `int`, got `str` - at `$.n` ``, or names the missing or the unknown field."""
     what, _, at = message.partition(" - at `$")
-    where = at.removesuffix("`").lstrip(".")
+    where = at.removesuffix("`").lstrip(".").replace("[...]", "")  # of a map, which value is not said
     for found, said, code in (
         (re.search(r"missing required field `(.+)`", what), "Missing required parameter", "missing_required_parameter"),
         (re.search(r"unknown field `(.+)`", what), "Unknown parameter", "unknown_parameter"),
