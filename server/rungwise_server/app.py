@@ -20,6 +20,7 @@ from rungwise_server.api.chat import Chat
 from rungwise_server.api.endpoint import Endpoint
 from rungwise_server.api.errors import error_body, error_headers, error_status
 from rungwise_server.api.feedback import feedback_api
+from rungwise_server.api.files import files_api
 from rungwise_server.api.health import Probe, health_api
 from rungwise_server.api.models import models_api
 from rungwise_server.api.openapi import describe
@@ -27,6 +28,7 @@ from rungwise_server.api.sources import sources_api
 from rungwise_server.api.surface import Surface
 from rungwise_server.engine import Engine
 from rungwise_server.errors import BadRequest, NotFound, RungwiseError
+from rungwise_server.files import Files
 from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
 from rungwise_server.protocols import Embedder, KeyRing, PassageIndex
 from rungwise_server.types import new_id
@@ -106,6 +108,7 @@ def create_app(
     rest.state.gate = gate
     rest.include_router(models_api(engine, int(time.time())))
     rest.include_router(feedback_api(engine.log))
+    rest.include_router(files_api(Files(parts.kept, parts.blobs, max_upload)))
     rest.include_router(sources_api(parts.index))
     rest.include_router(health_api(parts.probes, parts.metrics))
     rest.mount("/static", StaticFiles(directory=_STATIC), name="static")

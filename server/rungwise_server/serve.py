@@ -15,6 +15,8 @@ from rungwise_server.app import Front, Parts, create_app
 from rungwise_server.bootstrap import House, open_house
 from rungwise_server.config.settings import Settings
 from rungwise_server.errors import SetupError, Unavailable
+from rungwise_server.files import Files
+from rungwise_server.sweeper import Sweeper, forget_expired
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,12 @@ async def serve(
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        await listen(app, listener, lambda: on_ready(url, house))
+        sweeping = asyncio.create_task(_sweeper(house).run())
+        try:
+            await listen(app, listener, lambda: on_ready(url, house))
+        finally:
+            sweeping.cancel()
+            await asyncio.wait([sweeping])
     finally:
         await house.close()
 
@@ -134,6 +141,18 @@ def _parts(house: House) -> Parts:
         queue=house.queue,
         probes=_probes(house),
         metrics=house.metrics.expose,
+    )
+
+
+def _sweeper(house: House) -> Sweeper:
+    kept = house.kept
+    return Sweeper(
+        {
+            "files": Files(kept, house.blobs, limit=0).sweep,
+            "responses": lambda: forget_expired(kept, "response"),
+            "idempotency keys": lambda: forget_expired(kept, "idempotency"),
+            "uploads": house.blobs.tidy,
+        }
     )
 
 
