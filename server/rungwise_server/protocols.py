@@ -3,9 +3,10 @@
 Methods raise `rungwise_server.errors` only: no vendor's exception crosses a door.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
+from rungwise_server.filters import Scalar
 from rungwise_server.types import (
     Caller,
     ChatRequest,
@@ -115,11 +116,20 @@ class PassageIndex(Protocol):
     async def set_readers(self, collection: str, source: str, document_id: str, readers: frozenset[str]) -> None:
         """Change who may read a document, without touching its vectors; holds for the next search."""
 
+    async def set_attributes(
+        self, collection: str, source: str, document_id: str, attributes: Mapping[str, Scalar]
+    ) -> None:
+        """Replace what is said of a document, without touching its vectors; holds for the next search. Raises
+        ValueError for text that is no Unicode and for numbers that no double holds.
+        """
+
     async def documents(self, collection: str, source: str) -> set[str]:
         """The ids of the documents of a source that have passages."""
 
     async def search(self, collection: str, query: IndexQuery) -> Hits:
-        """Empty for a collection that is not there. No passage whose readers miss `query.principals`."""
+        """Empty for a collection that is not there. No passage whose readers miss `query.principals`, or for whose
+        attributes `query.filter` does not hold. Raises BadRequest for a filter that is too deep or too large.
+        """
 
     async def get(self, passage_id: str, principals: frozenset[str]) -> Passage | None:
         """The passage, from whichever collection, if one of `principals` may read it."""

@@ -97,8 +97,8 @@ class Passage(Struct, frozen=True, omit_defaults=True):
 
     `start` and `end` are character offsets into the parsed document's text; `page` counts from 1, 0 where there are
     none; `readers` are principals; `score` has a meaning only in the list that it came in, `similarity` (the cosine
-    with the query, 0 where it was found by words alone) in every list of one embedder. `attributes` are what its owner
-    says of the document, for filters.
+    with the query; 0 where that is negative, and where it was found by words alone) in every list of one embedder.
+    `attributes` are what its owner says of the document, for filters.
     """
 
     id: str

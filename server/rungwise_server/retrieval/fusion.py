@@ -30,7 +30,8 @@ def blend(dense: Sequence[Passage], sparse: Sequence[Passage], weight: float, li
     as near as that; and as a share of its spread, or of `FLAT` where it is smaller: an embedder that does not know the
     query's words finds everything alike near, and then its order should not count.
 
-    A passage's `score` becomes that sum: 1 is the best by both, in a ranking that tells them well apart.
+    A passage's `score` becomes that sum: 1 is the best by both, in a ranking that tells them well apart. `similarity`
+    becomes its cosine, from 0 to 1, where `dense` has it.
     """
     far = min((passage.score for passage in dense), default=0.0)
     spread = max([FLAT, *(passage.score - far for passage in dense)])
@@ -38,21 +39,23 @@ def blend(dense: Sequence[Passage], sparse: Sequence[Passage], weight: float, li
     scores = {passage.id: weight * (passage.score - far) / spread for passage in dense}
     for passage in sparse:
         scores[passage.id] = scores.get(passage.id, 0.0) + (1 - weight) * passage.score / most
-    return _best({passage.id: passage for passage in (*dense, *sparse)}, scores, limit)
+    near = [structs.replace(passage, similarity=min(max(passage.score, 0.0), 1.0)) for passage in dense]
+    return _best({passage.id: passage for passage in (*sparse, *near)}, scores, limit)
 
 
 def fuse(rankings: Sequence[Sequence[Passage]], weights: Sequence[float], limit: int) -> list[Passage]:
     """The best `limit` of rankings whose scores cannot be compared, by weighted reciprocal ranks.
 
     A passage's `score` becomes the sum of weight / (K + rank) over the rankings that hold it, as a share of what the
-    first of every ranking would have.
+    first of every ranking would have. `similarity` is the largest that a ranking knows.
     """
     best = sum(weights) / (K + 1)
     scores: dict[str, float] = {}
     for weight, ranking in zip(weights, rankings, strict=True):
         for rank, passage in enumerate(ranking, start=1):
             scores[passage.id] = scores.get(passage.id, 0.0) + weight / (K + rank) / best
-    return _best({passage.id: passage for ranking in rankings for passage in ranking}, scores, limit)
+    found = sorted((passage for ranking in rankings for passage in ranking), key=lambda passage: passage.similarity)
+    return _best({passage.id: passage for passage in found}, scores, limit)
 
 
 def _best(found: dict[str, Passage], scores: dict[str, float], limit: int) -> list[Passage]:

@@ -2,12 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from rungwise_server.errors import NotFound
+from rungwise_server.filters import Scalar, holds
+from rungwise_server.retrieval.indexes.attributes import check_attributes
 from rungwise_server.retrieval.indexes.points import check_entries, check_name, check_query, check_spec, in_order
 from rungwise_server.types import CollectionSpec, Hits, IndexedPassage, IndexQuery, Passage, Vector, new_id
 
@@ -59,6 +61,15 @@ class MemoryIndex:
             passage = msgspec.structs.replace(entry.passage, readers=readers)
             self._entries[collection][passage.id] = msgspec.structs.replace(entry, passage=passage)
 
+    async def set_attributes(
+        self, collection: str, source: str, document_id: str, attributes: Mapping[str, Scalar]
+    ) -> None:
+        """See PassageIndex."""
+        check_attributes(attributes, f"document {document_id!r}")
+        for entry in self._document(collection, source, document_id):
+            passage = msgspec.structs.replace(entry.passage, attributes=dict(attributes))
+            self._entries[collection][passage.id] = msgspec.structs.replace(entry, passage=passage)
+
     async def documents(self, collection: str, source: str) -> set[str]:
         """See PassageIndex."""
         passages = (entry.passage for entry in self._entries.get(collection, {}).values())
@@ -70,7 +81,12 @@ class MemoryIndex:
             return Hits(dense=[], sparse=[])
         entries = list(self._entries[collection].values())
         check_query(collection, self._specs[collection], query)
-        readable = [entry for entry in entries if entry.passage.readers & query.principals]
+        readable = [
+            entry
+            for entry in entries
+            if entry.passage.readers & query.principals
+            and (query.filter is None or holds(query.filter, entry.passage.attributes))
+        ]
         having = Counter(term for entry in entries for term in entry.sparse.indices)
         total = sum(1 for entry in entries if entry.sparse.indices)
         wanted = {

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,8 @@ from typing import TypeVar
 import msgspec
 
 from rungwise_server.errors import NotFound, SetupError, Unavailable
+from rungwise_server.filters import Scalar
+from rungwise_server.retrieval.indexes.attributes import check_attributes
 from rungwise_server.retrieval.indexes.folder import IndexFolder
 from rungwise_server.retrieval.indexes.points import check_entries, check_name, check_query, check_spec, is_passage_id
 from rungwise_server.retrieval.indexes.shard import Shard
@@ -107,6 +109,13 @@ class EdgeIndex:
         if not readers or not all(readers):
             raise ValueError(f"document {document_id!r} needs readers: remove it where nobody may read it")
         await self._change(collection, lambda shard: shard.set_readers(source, document_id, readers))
+
+    async def set_attributes(
+        self, collection: str, source: str, document_id: str, attributes: Mapping[str, Scalar]
+    ) -> None:
+        """See PassageIndex."""
+        check_attributes(attributes, f"document {document_id!r}")
+        await self._change(collection, lambda shard: shard.set_attributes(source, document_id, attributes))
 
     async def documents(self, collection: str, source: str) -> set[str]:
         """See PassageIndex."""

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 
 from rungwise_server.errors import EmbedderMismatch
+from rungwise_server.filters import Scalar
+from rungwise_server.retrieval.indexes.attributes import MARKS, check_attributes, check_filter, marks_of
 from rungwise_server.types import CollectionSpec, IndexedPassage, IndexQuery, Passage, SparseVector
 
 DENSE = "dense"
@@ -17,7 +19,7 @@ DENSE = "dense"
 SPARSE = "sparse"
 """Name of the vector that passages are found by their words with."""
 
-KEYWORDS = ("readers", "document_id", "source")
+KEYWORDS = ("readers", "document_id", "source", MARKS)
 """Payload fields that filters ask for, and that have an index therefore."""
 
 BATCH = 128
@@ -25,6 +27,7 @@ BATCH = 128
 
 _NAMESPACE = uuid.UUID("7a1c3b52-6f0e-5d0c-9c52-6b9b3a0f6d11")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ATTRIBUTES = msgspec.json.Decoder(dict[str, Scalar])
 _TEXTS = ("document_id", "text", "title", "url", "source", "language", "version")
 
 
@@ -44,16 +47,29 @@ def is_passage_id(value: str) -> bool:
 
 
 def payload_of(passage: Passage) -> dict[str, object]:
-    """What stands beside a point's vectors: the fields that have a value, but neither id, collection nor score."""
+    """What stands beside a point's vectors: the fields that have a value, but neither id, collection nor what only a
+    search knows.
+    """
     fields: dict[str, object] = msgspec.to_builtins(passage)
-    for name in ("id", "collection", "score"):
+    for name in ("id", "collection", "score", "similarity"):
         fields.pop(name, None)
+    if passage.attributes:
+        fields |= attributes_payload(passage.attributes)
     return fields
+
+
+def attributes_payload(attributes: Mapping[str, Scalar]) -> dict[str, object]:
+    """The part of a payload that attributes make. As JSON text: Qdrant rounds a payload's numbers."""
+    held = {key: value if isinstance(value, str | bool) else float(value) for key, value in attributes.items()}
+    return {"attributes": msgspec.json.encode(held).decode(), MARKS: marks_of(attributes)}
 
 
 def passage_of(point: object, payload: Mapping[str, object] | None, collection: str, score: float = 0.0) -> Passage:
     """The passage of a point. `point` is its id, a UUID or its text."""
-    return msgspec.convert({**(payload or {}), "id": str(point), "collection": collection, "score": score}, Passage)
+    fields = {**(payload or {}), "id": str(point), "collection": collection, "score": score}
+    if isinstance(said := fields.get("attributes"), str):
+        fields["attributes"] = _ATTRIBUTES.decode(said)
+    return msgspec.convert(fields, Passage)
 
 
 def in_order(hits: Iterable[Passage]) -> list[Passage]:
@@ -72,7 +88,7 @@ def check_entries(collection: str, spec: CollectionSpec, entries: Sequence[Index
 
     Raises:
         ValueError: a passage without readers, of another collection, with an id that is no UUID, with text that is no
-            Unicode, or with vectors that are no numbers or name a term twice.
+            Unicode, with attributes that cannot be kept, or with vectors that are no numbers or name a term twice.
         EmbedderMismatch: a vector of another length than the collection's.
     """
     for entry in entries:
@@ -90,6 +106,7 @@ def check_entries(collection: str, spec: CollectionSpec, entries: Sequence[Index
                 f"passage {passage.id} of document {passage.document_id!r} has a vector with NaN or infinity"
             )
         _check_terms(sparse)
+        check_attributes(passage.attributes, f"passage {passage.id} of document {passage.document_id!r}")
         try:
             for text in (*passage.readers, *passage.headings, *(getattr(passage, name) for name in _TEXTS)):
                 text.encode()
@@ -100,7 +117,10 @@ def check_entries(collection: str, spec: CollectionSpec, entries: Sequence[Index
 
 
 def check_query(collection: str, spec: CollectionSpec, query: IndexQuery) -> None:
-    """Raises EmbedderMismatch for a query of another length than the collection's, ValueError for one of no numbers."""
+    """Raises EmbedderMismatch for a query of another length than the collection's, ValueError for one of no numbers,
+    BadRequest as `check_filter` does.
+    """
+    check_filter(query.filter)
     if query.dense.shape != (spec.dimensions,):
         raise _mismatch(collection, spec, query.dense.shape)
     if not np.isfinite(query.dense).all() or not all(map(math.isfinite, query.sparse.values)):

@@ -6,17 +6,20 @@ the collection (Qdrant 1.16 and later), so that nothing beside the server has to
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from rungwise_server.errors import NotFound, RungwiseError, SetupError, Unavailable
+from rungwise_server.filters import Scalar
+from rungwise_server.retrieval.indexes.attributes import MARKS, check_attributes, narrowed
 from rungwise_server.retrieval.indexes.points import (
     DENSE,
     KEYWORDS,
     SPARSE,
+    attributes_payload,
     check_entries,
     check_name,
     check_query,
@@ -129,12 +132,14 @@ class QdrantIndex:
         """See PassageIndex. Raises ValueError for no readers: remove the document instead."""
         if not readers or not all(readers):
             raise ValueError(f"document {document_id!r} needs readers: remove it where nobody may read it")
-        document = self._models.Filter(must=self._document(source, document_id))
+        await self._set(collection, source, document_id, {"readers": sorted(readers)})
 
-        async def change(name: str) -> None:
-            await self._client.set_payload(name, {"readers": sorted(readers)}, points=document, wait=True)
-
-        await self._ask(collection, change, None)
+    async def set_attributes(
+        self, collection: str, source: str, document_id: str, attributes: Mapping[str, Scalar]
+    ) -> None:
+        """See PassageIndex."""
+        check_attributes(attributes, f"document {document_id!r}")
+        await self._set(collection, source, document_id, attributes_payload(attributes))
 
     async def documents(self, collection: str, source: str) -> set[str]:
         """See PassageIndex."""
@@ -147,10 +152,15 @@ class QdrantIndex:
         if spec is None or not query.principals or query.limit < 1:
             return Hits(dense=[], sparse=[])
         check_query(collection, spec, query)
-        requests = [self._nearest(query.dense.tolist(), DENSE, query)]
+        readable: list[models.Condition] = [self._readable(query.principals)]
+        must = narrowed(readable, query.filter, self)
+        if must is None:
+            return Hits(dense=[], sparse=[])
+        allowed = self._models.Filter(must=must)
+        requests = [self._nearest(query.dense.tolist(), DENSE, allowed, query.limit)]
         if query.sparse.indices:
             terms = self._models.SparseVector(indices=list(query.sparse.indices), values=list(query.sparse.values))
-            requests.append(self._nearest(terms, SPARSE, query))
+            requests.append(self._nearest(terms, SPARSE, allowed, query.limit))
 
         async def search(name: str) -> list[list[Passage]]:
             answers = await self._client.query_batch_points(name, requests)
@@ -197,6 +207,16 @@ class QdrantIndex:
     async def close(self) -> None:
         """See PassageIndex."""
         await self._client.close()
+
+    def marked(self, marks: list[str]) -> "models.Condition":
+        """See Conditions."""
+        return self._models.FieldCondition(key=MARKS, match=self._models.MatchAny(any=marks))
+
+    def combined(
+        self, must: "list[models.Condition]", should: "list[models.Condition]", must_not: "list[models.Condition]"
+    ) -> "models.Condition":
+        """See Conditions."""
+        return self._models.Filter(must=must or None, should=should or None, must_not=must_not or None)
 
     def _named(self, collection: str) -> str:
         return f"{self._prefix}{collection}"
@@ -257,15 +277,9 @@ class QdrantIndex:
         return passage_of(point.id, point.payload, collection, score)
 
     def _nearest(
-        self, vector: "list[float] | models.SparseVector", using: str, query: IndexQuery
+        self, vector: "list[float] | models.SparseVector", using: str, allowed: "models.Filter", limit: int
     ) -> "models.QueryRequest":
-        return self._models.QueryRequest(
-            query=vector,
-            using=using,
-            limit=query.limit,
-            filter=self._models.Filter(must=[self._readable(query.principals)]),
-            with_payload=True,
-        )
+        return self._models.QueryRequest(query=vector, using=using, limit=limit, filter=allowed, with_payload=True)
 
     def _is(self, key: str, value: str) -> "models.FieldCondition":
         return self._models.FieldCondition(key=key, match=self._models.MatchValue(value=value))
@@ -275,6 +289,14 @@ class QdrantIndex:
 
     def _readable(self, principals: frozenset[str]) -> "models.FieldCondition":
         return self._models.FieldCondition(key="readers", match=self._models.MatchAny(any=sorted(principals)))
+
+    async def _set(self, collection: str, source: str, document_id: str, payload: dict[str, object]) -> None:
+        document = self._models.Filter(must=self._document(source, document_id))
+
+        async def change(name: str) -> None:
+            await self._client.set_payload(name, payload, points=document, wait=True)
+
+        await self._ask(collection, change, None)
 
     @contextmanager
     def _door(self) -> Iterator[None]:

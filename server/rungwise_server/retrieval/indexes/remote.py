@@ -2,13 +2,15 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from rungwise_server.errors import SetupError, Unavailable
+from rungwise_server.filters import Scalar
 from rungwise_server.retrieval.indexes import wire
+from rungwise_server.retrieval.indexes.attributes import check_attributes, check_filter
 from rungwise_server.retrieval.indexes.host import find
 from rungwise_server.retrieval.indexes.wire import PROTOCOL, Answer, Call, Hello, Method, R, encode, frame, read_frame
 from rungwise_server.types import CollectionSpec, Hits, IndexedPassage, IndexQuery, Passage
@@ -50,6 +52,8 @@ class RemoteIndex:
 
     async def upsert(self, collection: str, entries: Sequence[IndexedPassage]) -> None:
         """See PassageIndex."""
+        for entry in entries:
+            check_attributes(entry.passage.attributes, f"passage {entry.passage.id}")
         await self._call(wire.UPSERT, collection, list(entries))
 
     async def remove(self, collection: str, source: str, document_id: str, *, keep_version: str = "") -> None:
@@ -60,12 +64,20 @@ class RemoteIndex:
         """See PassageIndex."""
         await self._call(wire.SET_READERS, collection, source, document_id, readers)
 
+    async def set_attributes(
+        self, collection: str, source: str, document_id: str, attributes: Mapping[str, Scalar]
+    ) -> None:
+        """See PassageIndex."""
+        check_attributes(attributes, f"document {document_id!r}")  # a number that no double holds would be rounded
+        await self._call(wire.SET_ATTRIBUTES, collection, source, document_id, attributes)
+
     async def documents(self, collection: str, source: str) -> set[str]:
         """See PassageIndex."""
         return await self._call(wire.DOCUMENTS, collection, source)
 
     async def search(self, collection: str, query: IndexQuery) -> Hits:
         """See PassageIndex."""
+        check_filter(query.filter)  # one that is too deep has no form on the wire
         return await self._call(wire.SEARCH, collection, query)
 
     async def get(self, passage_id: str, principals: frozenset[str]) -> Passage | None:

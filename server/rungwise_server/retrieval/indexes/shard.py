@@ -4,16 +4,28 @@ Everything here blocks, and belongs on a thread. `search` lets other threads run
 the engine works. Changes must never run two at a time on one shard.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rungwise_server.errors import IndexBusy, SetupError, Unavailable
-from rungwise_server.retrieval.indexes.points import DENSE, KEYWORDS, SPARSE, in_order, passage_of, payload_of
+from rungwise_server.filters import Scalar
+from rungwise_server.retrieval.indexes.attributes import MARKS, narrowed
+from rungwise_server.retrieval.indexes.points import (
+    DENSE,
+    KEYWORDS,
+    SPARSE,
+    attributes_payload,
+    in_order,
+    passage_of,
+    payload_of,
+)
 from rungwise_server.types import Hits, IndexedPassage, IndexQuery, Passage
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import qdrant_edge
 
 _PAGE = 2000
@@ -30,6 +42,7 @@ class Shard:
         try:
             with self._door():
                 self._shard = engine.EdgeShard.load(str(folder))
+                self._ensure_indexes(engine, self._shard)
         except Unavailable as error:
             if "WouldBlock" in error.message:
                 raise IndexBusy(
@@ -51,10 +64,17 @@ class Shard:
         )
         folder.mkdir(parents=True)
         shard = engine.EdgeShard.create(str(folder), config)
-        for field in KEYWORDS:
-            shard.update(engine.UpdateOperation.create_field_index(field, engine.PayloadSchemaType.Keyword))
+        Shard._ensure_indexes(engine, shard)
         shard.flush()
         shard.close()
+
+    @staticmethod
+    def _ensure_indexes(engine: "ModuleType", shard: "qdrant_edge.EdgeShard") -> None:
+        """Also where an earlier version made the shard."""
+        held = shard.info().payload_schema
+        for field in KEYWORDS:
+            if field not in held:
+                shard.update(engine.UpdateOperation.create_field_index(field, engine.PayloadSchemaType.Keyword))
 
     def count(self) -> int:
         """How many passages it holds."""
@@ -87,10 +107,11 @@ class Shard:
 
     def set_readers(self, source: str, document_id: str, readers: frozenset[str]) -> None:
         """Change who may read a document."""
-        document = self._engine.Filter(must=self._document(source, document_id))
-        change = self._engine.UpdateOperation.set_payload_by_filter(document, {"readers": sorted(readers)})
-        with self._door():
-            self._shard.update(change)
+        self._set(source, document_id, {"readers": sorted(readers)})
+
+    def set_attributes(self, source: str, document_id: str, attributes: Mapping[str, Scalar]) -> None:
+        """Replace what is said of a document."""
+        self._set(source, document_id, attributes_payload(attributes))
 
     def documents(self, source: str) -> set[str]:
         """The ids of a source's documents."""
@@ -103,14 +124,18 @@ class Shard:
         return {str(hit.value) for hit in found.hits}
 
     def search(self, query: IndexQuery) -> Hits:
-        """Both lists in one call; the filter on readers is part of each."""
+        """Both lists in one call; the filters on readers and attributes are part of each."""
         engine = self._engine
-        readable = engine.Filter(must=[self._readable(query.principals)])
+        readable: list[qdrant_edge.ConditionType] = [self._readable(query.principals)]
+        must = narrowed(readable, query.filter, self)
+        if must is None:
+            return Hits(dense=[], sparse=[])
+        allowed = engine.Filter(must=must)
 
         def nearest(vector: "list[float] | qdrant_edge.SparseVector", using: str) -> "qdrant_edge.QueryRequest":
             question = engine.Query.Nearest(vector, using=using)
             request: qdrant_edge.QueryRequest = engine.QueryRequest(
-                limit=query.limit, query=question, filter=readable, with_payload=True
+                limit=query.limit, query=question, filter=allowed, with_payload=True
             )
             return request
 
@@ -152,6 +177,19 @@ class Shard:
         with self._door():
             self._shard.close()
 
+    def marked(self, marks: list[str]) -> "qdrant_edge.ConditionType":
+        """See Conditions."""
+        return self._engine.FieldCondition(key=MARKS, match=self._engine.MatchAny(marks))
+
+    def combined(
+        self,
+        must: "list[qdrant_edge.ConditionType]",
+        should: "list[qdrant_edge.ConditionType]",
+        must_not: "list[qdrant_edge.ConditionType]",
+    ) -> "qdrant_edge.ConditionType":
+        """See Conditions."""
+        return self._engine.Filter(must=must, should=should, must_not=must_not)
+
     def _is(self, key: str, value: str) -> "qdrant_edge.FieldCondition":
         return self._engine.FieldCondition(key=key, match=self._engine.MatchValue(value))
 
@@ -160,6 +198,11 @@ class Shard:
 
     def _readable(self, principals: frozenset[str]) -> "qdrant_edge.FieldCondition":
         return self._engine.FieldCondition(key="readers", match=self._engine.MatchAny(sorted(principals)))
+
+    def _set(self, source: str, document_id: str, payload: dict[str, object]) -> None:
+        document = self._engine.Filter(must=self._document(source, document_id))
+        with self._door():
+            self._shard.update(self._engine.UpdateOperation.set_payload_by_filter(document, payload))
 
     def _passages(self, points: "list[qdrant_edge.ScoredPoint]") -> list[Passage]:
         return in_order(passage_of(point.id, point.payload, self._collection, point.score) for point in points)

@@ -6,10 +6,11 @@ socket; when it leaves, the next that needs the index opens it.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from rungwise_server.errors import IndexBusy, Unavailable
+from rungwise_server.filters import Scalar
 from rungwise_server.protocols import PassageIndex
 from rungwise_server.retrieval.indexes.edge import EdgeIndex
 from rungwise_server.retrieval.indexes.host import IndexHost
@@ -90,6 +91,12 @@ class SharedIndex:
     async def set_readers(self, collection: str, source: str, document_id: str, readers: frozenset[str]) -> None:
         """See PassageIndex."""
         await self._do(lambda index: index.set_readers(collection, source, document_id, readers))
+
+    async def set_attributes(
+        self, collection: str, source: str, document_id: str, attributes: Mapping[str, Scalar]
+    ) -> None:
+        """See PassageIndex."""
+        await self._do(lambda index: index.set_attributes(collection, source, document_id, attributes))
 
     async def documents(self, collection: str, source: str) -> set[str]:
         """See PassageIndex."""

@@ -15,12 +15,13 @@ from msgspec import Raw, Struct
 
 from rungwise_server import errors
 from rungwise_server.errors import RungwiseError, Unavailable
+from rungwise_server.filters import Scalar
 from rungwise_server.protocols import PassageIndex
 from rungwise_server.types import CollectionSpec, Hits, IndexedPassage, IndexQuery, Passage
 
 R = TypeVar("R")
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Both sides must have the same."""
 
 FRAME = 128 << 20
@@ -127,13 +128,27 @@ COUNT = Method[int]("count", tuple[str], int)
 UPSERT = Method[None]("upsert", tuple[str, list[IndexedPassage]], None)
 REMOVE = Method[None]("remove", tuple[str, str, str, str], None)
 SET_READERS = Method[None]("set_readers", tuple[str, str, str, frozenset[str]], None)
+SET_ATTRIBUTES = Method[None]("set_attributes", tuple[str, str, str, dict[str, Scalar]], None)
 DOCUMENTS = Method[set[str]]("documents", tuple[str, str], set[str])
 SEARCH = Method[Hits]("search", tuple[str, IndexQuery], Hits)
 GET = Method[Passage | None]("get", tuple[str, frozenset[str]], Passage | None)
 NEIGHBOURS = Method[list[Passage]]("neighbours", tuple[Passage, frozenset[str]], list[Passage])
 DROP = Method[None]("drop", tuple[str], None)
 
-_ALL = (CREATE, DESCRIBE, COUNT, UPSERT, REMOVE, SET_READERS, DOCUMENTS, SEARCH, GET, NEIGHBOURS, DROP)
+_ALL = (
+    CREATE,
+    DESCRIBE,
+    COUNT,
+    UPSERT,
+    REMOVE,
+    SET_READERS,
+    SET_ATTRIBUTES,
+    DOCUMENTS,
+    SEARCH,
+    GET,
+    NEIGHBOURS,
+    DROP,
+)
 METHODS: dict[str, Method[object]] = {method.name: method for method in _ALL}  # type: ignore[misc]
 """By name; all but `close`."""
 

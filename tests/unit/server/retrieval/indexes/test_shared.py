@@ -13,7 +13,7 @@ from rungwise_server import errors
 from rungwise_server.errors import IndexBusy, RungwiseError, SetupError, Unavailable
 from rungwise_server.retrieval.indexes.edge import EdgeIndex
 from rungwise_server.retrieval.indexes.shared import IndexHost, RemoteIndex, SharedIndex, open_embedded
-from rungwise_server.retrieval.indexes.wire import FRAME, Failure, Hello, frame
+from rungwise_server.retrieval.indexes.wire import FRAME, PROTOCOL, Failure, Hello, frame
 from rungwise_server.testing.retrieval_index import ALL, SPEC, MemoryIndex, entry, query, texts
 from rungwise_server.testing.scratch import scratch
 from rungwise_server.types import CollectionSpec, Hits, IndexQuery
@@ -109,7 +109,7 @@ async def test_an_owner_that_leaves_lets_calls_end(home: Path) -> None:
 
 async def test_an_owner_that_dies_in_the_middle_is_named(home: Path) -> None:
     async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(frame(Hello(protocol=1, pid=4711, role="rungwise serve")))
+        writer.write(frame(Hello(protocol=PROTOCOL, pid=4711, role="rungwise serve")))
         await reader.readexactly(10)
         writer.close()
 
