@@ -78,9 +78,7 @@ class FolderBlobs:
         return await _on_thread(self._tidy)
 
     def _place(self, id: str) -> Path:
-        if not _ID.fullmatch(id):
-            raise BadRequest(f"{id!r} is no id of an upload.")
-        return self._folder / id
+        return self._folder / checked(id)
 
     def _tidy(self) -> int:
         removed = 0
@@ -90,6 +88,13 @@ class FolderBlobs:
                     path.unlink()
                     removed += 1
         return removed
+
+
+def checked(id: str) -> str:
+    """The id, which names a file here and must be no path. Raises BadRequest."""
+    if not _ID.fullmatch(id):
+        raise BadRequest(f"{id!r} is no id of an upload.")
+    return id
 
 
 class _Part:

@@ -10,7 +10,19 @@ from msgspec.structs import replace
 
 from rungwise_server.errors import Conflict, NotFound, TooLarge
 from rungwise_server.keeping import Job, Kept, KeptQuery, Kind
+from rungwise_server.store.blobs import checked
 from rungwise_server.types import new_id
+
+
+class Clock:
+    """A clock that stands still until it is told."""
+
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """Seconds since the epoch."""
+        return self.now
 
 
 class MemoryKept:
@@ -97,6 +109,7 @@ class MemoryBlobs:
 
     async def write(self, id: str, chunks: AsyncIterable[bytes], limit: int) -> int:
         """See BlobStore."""
+        checked(id)
         data = bytearray()
         async for chunk in chunks:
             data += chunk
@@ -122,10 +135,10 @@ class MemoryBlobs:
 
     async def remove(self, id: str) -> None:
         """See BlobStore."""
-        self._blobs.pop(id, None)
+        self._blobs.pop(checked(id), None)
 
     def _there(self, id: str) -> bytes:
-        if id not in self._blobs:
+        if checked(id) not in self._blobs:
             raise NotFound("The bytes of this upload are not there.")
         return self._blobs[id]
 
