@@ -60,19 +60,20 @@ def spans(file: BinaryIO, line_bytes: int) -> Iterator[Span]:
     of it.
     """
     number, offset = 0, 0
-    while raw := file.readline(line_bytes + 3):
+    most = line_bytes + len(_BOM) + len(b"\r\n")
+    while raw := file.readline(most):
         number += 1
         start, offset = offset, offset + len(raw)
-        data: bytes | None = raw.rstrip(b"\r\n")
+        whole = raw.endswith(b"\n") or len(raw) < most
         if start == 0 and raw.startswith(_BOM):
             start = len(_BOM)
-            data = raw[start:].rstrip(b"\r\n")
-        if data is not None and len(data) > line_bytes:
+        data: bytes | None = raw[start if number == 1 else 0 :].rstrip(b"\r\n")
+        if not whole or len(data or b"") > line_bytes:
             data = None
-            rest = raw
-            while rest and not rest.endswith(b"\n"):
-                rest = file.readline(_PIECE)
-                offset += len(rest)
+        rest = b"" if whole else raw
+        while rest and not rest.endswith(b"\n"):
+            rest = file.readline(_PIECE)
+            offset += len(rest)
         if data is None or data.strip():
             yield Span(number, start, data, raw)
 

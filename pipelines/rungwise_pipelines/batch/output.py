@@ -92,7 +92,7 @@ class Output:
     def __init__(self, output: Path, errors: Path, error_body: Callable[[Line, Exception], bytes]) -> None:
         self.output, self.errors = output, errors
         self._error_body = error_body
-        self._new_id = Ids("batch_req")
+        self._new_id = Ids("batch_req_")
         self._open: dict[Path, tuple[int, int]] = {}
 
     def recover(self, tally: Tally, *, retry_failed: bool = False) -> Iterator[str]:

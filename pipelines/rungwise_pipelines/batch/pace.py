@@ -26,7 +26,7 @@ _PAYS, _WORTH, _SAME = 0.25, 1.04, 0.98
 
 
 class Pace:
-    """A gate in front of the upstream: `enter` before each attempt and `leave` after it."""
+    """A gate in front of the upstream: `enter` before each attempt; `answered`, `refused` or `left` after it."""
 
     def __init__(self, most: int, start: int = _START) -> None:
         self.most = most
@@ -36,19 +36,19 @@ class Pace:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._open_at = 0.0
-        self._troubled_at = 0.0
+        self._entered = self._entered_before_cut = 0
+        self._idle = False
         self._in_a_row = 0
         self._ramp = True
         self._up = True
         self._base: tuple[float, float] | None = None
         """The limit that is being measured against, and its rate, while another one is tried."""
-        self._last_rate = 0.0
         self._rest = 0
         self._rest_after = _REST
         self._window()
 
-    async def enter(self) -> float:
-        """Wait for room; the time at which it was had, for `leave`."""
+    async def enter(self) -> int:
+        """Wait for room; a number for `refused`."""
         self._admit()
         if self._waiting or not self._room():
             place = self._loop.create_future()
@@ -62,7 +62,12 @@ class Pace:
                 raise
         else:
             self.running += 1
-        return self._loop.time()
+        self._entered += 1
+        return self._entered
+
+    def idle(self) -> None:
+        """Fewer lines come than might: that says nothing of the upstream."""
+        self._idle = True
 
     def left(self) -> None:
         """An attempt that says nothing of the upstream is over."""
@@ -73,21 +78,21 @@ class Pace:
         """An attempt that the upstream answered is over."""
         self.running -= 1
         self._in_a_row = 0
-        self._count(binding=bool(self._waiting))
+        self._count()
         self._admit()
 
-    def refused(self, began: float, retry_after: float | None = None) -> None:
-        """An attempt that was too much for the upstream is over. `began` is what `enter` returned."""
+    def refused(self, entered: int, retry_after: float | None = None) -> None:
+        """An attempt that was too much for the upstream is over. `entered` is what `enter` returned."""
         now = self._loop.time()
         self.running -= 1
-        if began >= self._troubled_at:
+        if entered > self._entered_before_cut:
             self._cut(now)
         if retry_after is not None:
             self._open_at = max(self._open_at, now + min(retry_after, _LONGEST_CLOSED))
         self._admit()
 
     def _cut(self, now: float) -> None:
-        self._troubled_at = now
+        self._entered_before_cut = self._entered
         self._in_a_row += 1
         if self._in_a_row > 1:
             wait = min(_LONGEST_WAIT, 0.25 * 2.0 ** (self._in_a_row - 2))
@@ -115,15 +120,15 @@ class Pace:
         self._timer = None
         self._admit()
 
-    def _window(self) -> None:
-        """Measure anew, once the answers that ran under another limit are out."""
-        self._settling = int(self.limit)
+    def _window(self, before: float = 0.0) -> None:
+        """Measure anew; where the limit was another `before`, once the answers that ran under that are out."""
+        self._settling = int(min(self.limit, before))
         self._counted = 0
         self._since = self._loop.time()
 
-    def _count(self, *, binding: bool) -> None:
-        if not binding:
-            # Fewer came than might: that says nothing of the limit.
+    def _count(self) -> None:
+        if self._idle:
+            self._idle = False
             self._window()
             return
         if self._settling:
@@ -132,9 +137,11 @@ class Pace:
             return
         self._counted += 1
         seconds = self._loop.time() - self._since
-        if self._counted >= _ROUNDS * int(self.limit) and seconds >= _SHORTEST:
+        rounds = 1 if self._ramp else _ROUNDS
+        if self._counted >= rounds * int(self.limit) and seconds >= _SHORTEST:
+            before = self.limit
             self._judge(self._counted / seconds)
-            self._window()
+            self._window(0.0 if before == self.limit else before)
 
     def _judge(self, rate: float) -> None:
         if self._ramp:
@@ -145,15 +152,17 @@ class Pace:
             self._rest -= 1
         else:
             self._try(rate)
-        self._last_rate = rate
 
     def _climb(self, rate: float) -> None:
         if self._base is not None:
             limit, before = self._base
             if rate / before - 1 < _PAYS * (self.limit / limit - 1):
-                # The last doubling brought little: from here, in small steps, downwards first.
+                # The last doubling brought little, or nothing: from here on in small steps, downwards first.
                 self._ramp, self._base, self._up = False, None, False
-                self._try(rate)
+                if rate / before < _WORTH:
+                    self.limit = limit
+                else:
+                    self._try(rate)
                 return
         if self.limit >= self.most:
             self._ramp, self._base, self._up, self._rest = False, None, False, _REST

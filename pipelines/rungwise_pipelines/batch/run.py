@@ -161,15 +161,19 @@ class Runner:
 
     async def _feed(self, lines: Iterator[Line]) -> None:
         for line in lines:
+            if self._room.locked():
+                self._pace.idle()
             await self._room.acquire()
-            began = await self._pace.enter()
-            if not self._affordable():
-                self._pace.left()
+            entered = await self._pace.enter()
+            if self._end == "done" and not self._affordable():
                 self.stop("budget")
+            if self._end != "done":
+                self._pace.left()
                 return
-            task = asyncio.create_task(self._one(line, began))
+            task = asyncio.create_task(self._one(line, entered))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
+        self._pace.idle()
 
     def _affordable(self) -> bool:
         """Whether one more line, at the mean so far, stays within the budget together with those that run."""
@@ -191,16 +195,16 @@ class Runner:
         self._tally.running, self._tally.limit = self._pace.running, int(self._pace.limit)
         self._told()
 
-    async def _one(self, line: Line, began: float) -> None:
+    async def _one(self, line: Line, entered: int) -> None:
         """A line to its result."""
-        first = began
+        first = self._loop.time()
         attempt = 0
         task = asyncio.current_task()
         assert task is not None
         try:
             while True:
                 attempt += 1
-                error = await self._attempt(line, began)
+                error = await self._attempt(line, entered)
                 if error is None:
                     return
                 self._failing.add(line.number)
@@ -217,12 +221,12 @@ class Runner:
                     return
                 task.set_name("waiting")
                 await asyncio.sleep(_wait(attempt, error))
-                began = await self._pace.enter()
+                entered = await self._pace.enter()
                 task.set_name("running")
         finally:
             self._failing.discard(line.number)
 
-    async def _attempt(self, line: Line, began: float) -> Exception | None:
+    async def _attempt(self, line: Line, entered: int) -> Exception | None:
         """What went wrong; None where the line has its answer."""
         pace = self._pace
         try:
@@ -230,14 +234,14 @@ class Runner:
                 answer = await self._ask(line)
         except TimeoutError:
             error: Exception = UpstreamTimeout(f"not answered within {self._timeout:g} s", code="request_timeout")
-            pace.refused(began)
+            pace.refused(entered)
             return error
         except SetupError:
             pace.left()
             raise
         except RungwiseError as raised:
             if _retryable(raised):
-                pace.refused(began, raised.retry_after)
+                pace.refused(entered, raised.retry_after)
             else:
                 self._answered_at = self._loop.time()
                 pace.left()
