@@ -59,14 +59,13 @@ class StoreBody(Struct, frozen=True):
 
 class FileBody(Struct, frozen=True):
     """What the row of a file in a store holds. `usage_bytes` are those of its passages and their vectors; `version` is
-    that of the passages in the index; `batch` is the id of the batch that it came with.
+    that of the passages in the index.
     """
 
     file_id: str
     filename: str
     attributes: Mapping[str, Scalar] = {}
     chunk_tokens: int = PASSAGE_TOKENS
-    batch: str = ""
     usage_bytes: int = 0
     version: str = ""
     error: ErrorCode | None = None
