@@ -69,8 +69,8 @@ class Failure(Struct, frozen=True):
         if self.kind == "ValueError":
             return ValueError(self.message)
         kind = getattr(errors, self.kind, Unavailable)
-        if kind is errors.UpstreamRefused or not issubclass(kind, RungwiseError):
-            kind = Unavailable
+        if issubclass(kind, errors.UpstreamError) or not issubclass(kind, RungwiseError):
+            kind = Unavailable  # an index asks no model, whose errors are made of more
         again: RungwiseError = kind(self.message, param=self.param, code=self.code, retry_after=self.retry_after)
         return again
 
