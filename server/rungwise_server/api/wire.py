@@ -24,6 +24,16 @@ def read(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         raise BadRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
 
 
+def read_at(decoder: "msgspec.json.Decoder[T]", wire: msgspec.Raw, where: str) -> T:
+    """What a part of a body holds; `where` it stands comes before the name of the field at fault. Raises BadRequest."""
+    try:
+        return read(decoder, bytes(wire))
+    except BadRequest as error:
+        raise BadRequest(
+            error.message, param=f"{where}.{error.param}" if error.param else where, code=error.code
+        ) from None
+
+
 def _invalid(message: str) -> BadRequest:
     """msgspec says ``Expected `int`, got `str` - at `$.n` ``, or names the missing or the unknown field."""
     what, _, at = message.partition(" - at `$")
