@@ -126,6 +126,19 @@ async def open_embedder(settings: Settings, environ: Mapping[str, str] = os.envi
             )
 
 
+def embedder_names(settings: Settings, embedder: Embedder) -> tuple[str, ...]:
+    """What clients may ask for the embedder as: the model's name, that with its preparation, the aliases."""
+    chosen = settings.embedder
+    match chosen.kind:
+        case "openai":
+            model = chosen.model
+        case "onnx":
+            model = (settings.base / chosen.path).resolve().name
+        case "minilm":
+            model = embedder.name.partition("/")[0]
+    return tuple(dict.fromkeys([model, embedder.name, *chosen.aliases]))
+
+
 async def open_index(
     settings: Settings, environ: Mapping[str, str] = os.environ, *, role: str = "command"
 ) -> PassageIndex:

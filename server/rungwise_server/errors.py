@@ -6,6 +6,7 @@ RungwiseError
 ├── Forbidden 403
 ├── NotFound 404
 ├── Conflict 409
+├── RateLimited 429          this server's own limit for the caller
 ├── Unavailable 503          a part of the house is down or busy: the message says which, and what to do
 │   └── IndexBusy            another process holds the embedded index
 ├── UpstreamError 502        a model failed before its first delta
@@ -17,6 +18,8 @@ RungwiseError
     ├── ConfigError          with file and line
     └── EmbedderMismatch     a collection was filled by another embedder
 """
+
+from collections.abc import Mapping
 
 
 class RungwiseError(Exception):
@@ -83,6 +86,14 @@ class Conflict(RungwiseError):
     code = "conflict"
 
 
+class RateLimited(RungwiseError):
+    """The caller asks for more than it may; `retry_after` says when to come back."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
 class Unavailable(RungwiseError):
     """A part of the house cannot answer now."""
 
@@ -113,11 +124,22 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamLimited(UpstreamError):
-    """A model's rate limit (429); `retry_after` in seconds where it said so."""
+    """A model's rate limit (429); `retry_after` in seconds where it said so, `limits` its `x-ratelimit-*` headers."""
 
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retry_after: float | None = None,
+        limits: Mapping[str, str] = {},
+    ) -> None:
+        super().__init__(message, code=code, retry_after=retry_after)
+        self.limits = limits
 
 
 class UpstreamRefused(UpstreamError):

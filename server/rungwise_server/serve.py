@@ -7,13 +7,16 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import uvicorn
 
+from rungwise_server.api.front import Front
 from rungwise_server.api.health import Probe
-from rungwise_server.app import Front, Parts, create_app
-from rungwise_server.bootstrap import House, open_house
-from rungwise_server.config.settings import Settings
+from rungwise_server.api.limits import Limits
+from rungwise_server.app import Parts, create_app
+from rungwise_server.bootstrap import House, embedder_names, open_house, open_search
+from rungwise_server.config.settings import LimitSettings, Settings
 from rungwise_server.errors import SetupError, Unavailable
 from rungwise_server.files import Files
 from rungwise_server.sweeper import Sweeper, forget_expired
@@ -27,8 +30,10 @@ async def serve(
     settings: Settings,
     on_ready: Callable[[str, House], None] = lambda _url, _house: None,
     environ: Mapping[str, str] = os.environ,
+    beside: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `on_ready` gets the server's URL once it answers.
+    """Serve until SIGINT or SIGTERM. `on_ready` gets the server's URL once it answers. `beside` is open as long as the
+    server answers, and closed before the house is.
 
     Raises:
         SetupError: the address cannot be bound, or may not be without a key; or a part cannot be opened.
@@ -49,6 +54,7 @@ async def serve(
             max_body=int(settings.server.max_body_mb * 1_000_000),
             max_upload=int(settings.server.max_upload_mb * 1_000_000),
             public_url=settings.server.public_url,
+            limits=_limits(settings.server.limits),
         )
         # What was made up to here stays for ever: the collector need not walk it for each few hundred requests.
         gc.collect()
@@ -56,7 +62,8 @@ async def serve(
         gc.set_threshold(20_000, 20, 50)
         sweeping = asyncio.create_task(_sweeper(house).run())
         try:
-            await listen(app, listener, lambda: on_ready(url, house))
+            async with beside or nullcontext():
+                await listen(app, listener, lambda: on_ready(url, house))
         finally:
             sweeping.cancel()
             await asyncio.wait([sweeping])
@@ -77,15 +84,22 @@ async def listen(app: Front, listener: socket.socket, on_ready: Callable[[], Non
         proxy_headers=False,  # links behind a proxy come from server.public_url, which nobody can forge
         timeout_graceful_shutdown=_GRACE,
     )
-    await _Server(config, on_ready).serve([listener])
+    try:
+        await _Server(config, on_ready).serve([listener])
+    finally:
+        await app.close()
 
 
-def run(settings: Settings, on_ready: Callable[[str, House], None]) -> None:
+def run(
+    settings: Settings,
+    on_ready: Callable[[str, House], None],
+    beside: AbstractAsyncContextManager[object] | None = None,
+) -> None:
     """`serve` on an event loop of its own."""
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, on_ready))
+        runner.run(serve(settings, on_ready, beside=beside))
 
 
 def is_loopback(host: str) -> bool:
@@ -130,17 +144,26 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _limits(chosen: LimitSettings) -> Limits | None:
+    if not chosen.requests_per_minute and not chosen.concurrent:
+        return None
+    return Limits(chosen.requests_per_minute, chosen.concurrent)
+
+
 def _parts(house: House) -> Parts:
     return Parts(
         engine=house.engine,
         index=house.index,
         embedder=house.embedder,
+        embedder_names=embedder_names(house.settings, house.embedder),
         keys=house.keys,
         kept=house.kept,
         blobs=house.blobs,
         queue=house.queue,
         probes=_probes(house),
         metrics=house.metrics.expose,
+        searcher=lambda search: open_search(house.index, house.embedder, search),
+        collections={name: chosen.description for name, chosen in house.settings.collections.items()},
     )
 
 

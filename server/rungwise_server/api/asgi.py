@@ -9,6 +9,12 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Refuse = Callable[[Scope, Send, Exception], Awaitable[None]]
+"""Answers a request with an error, in the shape that the clients of its path know."""
+
+BROKEN = "rungwise.broken"
+"""A key in the last message of a response that began well and broke off."""
 
 
 class ClientGone(Exception):

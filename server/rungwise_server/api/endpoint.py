@@ -9,7 +9,7 @@ from contextlib import aclosing
 from urllib.parse import quote
 
 from rungwise_server.answer import Answer
-from rungwise_server.api.asgi import ClientGone, Headers, Receive, Scope, Send, read_body, send_whole
+from rungwise_server.api.asgi import BROKEN, ClientGone, Headers, Receive, Scope, Send, read_body, send_whole
 from rungwise_server.api.auth import Gate
 from rungwise_server.api.errors import error_headers, error_status
 from rungwise_server.api.surface import Asked, Exchange, Reply, Surface, collect
@@ -69,8 +69,13 @@ class Endpoint:
         except ClientGone:
             pass
         except Exception as error:  # the last door: whatever it is leaves in the surface's own shape
-            headers = [*_ids(request_id), *error_headers(error)]
-            await send_whole(send, error_status(error), self._surface.error(error, request_id), headers)
+            await self.refuse(error, send, request_id)
+
+    async def refuse(self, error: Exception, send: Send, request_id: str = "") -> None:
+        """Answer with an error, in the surface's shape. Without a request's id it gets one."""
+        request_id = request_id or self._new_id()
+        headers = [*_ids(request_id), *error_headers(error)]
+        await send_whole(send, error_status(error), self._surface.error(error, request_id), headers)
 
     def _sources(self, scope: Scope) -> str:
         if self._public_url:
@@ -103,9 +108,10 @@ async def _stream(exchange: Exchange, answer: Answer, send: Send) -> None:
                 await send({"type": "http.response.body", "body": body, "more_body": True})
     except RungwiseError as error:
         end = await exchange.broken(answer, error)
+        await send({"type": "http.response.body", "body": end, BROKEN: True})
     else:
         end = await exchange.close(answer)
-    await send({"type": "http.response.body", "body": end})
+        await send({"type": "http.response.body", "body": end})
 
 
 async def _reply(reply: Reply, request_id: str, send: Send) -> None:

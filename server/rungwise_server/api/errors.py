@@ -2,13 +2,16 @@
 
 import logging
 import math
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
 
-from rungwise_server.errors import RungwiseError
+from rungwise_server.errors import BadRequest, RungwiseError, UpstreamLimited
 
 logger = logging.getLogger(__name__)
+
+_FINAL = frozenset({"insufficient_quota", "idempotency_key_reused"})
 
 
 class _Error(Struct):
@@ -20,6 +23,17 @@ class _Error(Struct):
 
 class _Body(Struct):
     error: _Error
+
+
+class WrongMethod(BadRequest):
+    """The URL is there, and does not take this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"This URL takes {', '.join(allowed)}, and not {method}.")
+        self.allowed = allowed
 
 
 def error_body(error: Exception) -> bytes:
@@ -40,14 +54,20 @@ def error_status(error: Exception) -> int:
 
 
 def error_headers(error: Exception) -> list[tuple[bytes, bytes]]:
-    """`retry-after` where the error knows it; whether a client should try again; how to sign in for a 401."""
+    """`retry-after` where the error knows it, and a model's own limits; `x-should-retry: false` where a client that
+    tries again gets the same; how to sign in for a 401; the methods that there are for a 405.
+    """
     headers = []
     if isinstance(error, RungwiseError):
         if error.retry_after is not None:
             headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
             headers.append((b"retry-after-ms", str(math.ceil(error.retry_after * 1000)).encode()))
-        if error.status == 409:
+        if isinstance(error, UpstreamLimited):
+            headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.limits.items()]
+        if error.status == 409 or error.code in _FINAL:
             headers.append((b"x-should-retry", b"false"))
+        if isinstance(error, WrongMethod):
+            headers.append((b"allow", ", ".join(error.allowed).encode()))
         if error.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
     return headers

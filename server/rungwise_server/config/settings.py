@@ -20,6 +20,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class LimitSettings(Section):
+    """What one key holder may ask for by POST; more is refused with 429 and `retry-after`. Each process counts."""
+
+    requests_per_minute: int = Field(0, ge=0, description="Requests in a minute, all at once if need be; 0: no limit.")
+    concurrent: int = Field(0, ge=0, description="Requests at the same time; 0: no limit.")
+
+
 class Server(Section):
     """Where and how the server listens."""
 
@@ -31,6 +38,10 @@ class Server(Section):
     max_upload_mb: float = Field(512, gt=0, description="Largest file taken by `/v1/files`, in megabytes.")
     public_url: str = Field(
         "", description="The address that clients reach, for links in citations; else the request's own."
+    )
+    limits: LimitSettings = LimitSettings()
+    worker: bool = Field(
+        True, description="Start a worker beside the server, which reads files into vector stores and does batches."
     )
 
 
@@ -59,6 +70,9 @@ class EmbedderSettings(Secret):
     query_prefix: str = Field("", description="Put before each query (e5 and bge models ask for it).")
     passage_prefix: str = Field("", description="Put before each passage.")
     languages: tuple[str, ...] = Field((), description="Languages it was trained for (ISO 639-1); empty means any.")
+    aliases: tuple[str, ...] = Field(
+        (), description="Further names that `/v1/embeddings` takes for it, such as `text-embedding-3-small`."
+    )
 
 
 class IndexSettings(Secret):

@@ -1,6 +1,7 @@
 """An OpenAI-compatible server's refusals, in our error tree."""
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -23,7 +24,9 @@ def upstream_error(
             "a valid one for it"
         )
     if status == 429:
-        return UpstreamLimited(f"{who}: {said}", code=code, retry_after=retry_after(headers))
+        return UpstreamLimited(
+            f"{who}: {said}", code=code, retry_after=retry_after(headers), limits=_rate_limits(headers)
+        )
     if status in _REFUSED:
         return UpstreamRefused(f"{who}: {said}", status=status, param=failure.param, code=code)
     if status in (408, 504):
@@ -32,6 +35,12 @@ def upstream_error(
         to = headers.get(b"location", b"").decode("latin-1")
         return UpstreamError(f"{who} redirects to {to!r}: the candidate's url must be where it really is")
     return UpstreamError(f"{who} failed: {said}", retry_after=retry_after(headers))
+
+
+def _rate_limits(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    """`x-ratelimit-*`, as far as they are plain text: they go on to the client."""
+    found = {name.decode("latin-1"): value for name, value in headers.items() if name.startswith(b"x-ratelimit-")}
+    return {name: value.decode() for name, value in found.items() if re.fullmatch(rb"[ -~]{1,100}", value)}
 
 
 def redact(text: str, secrets: Sequence[str]) -> str:

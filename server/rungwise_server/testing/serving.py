@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from rungwise_server.app import Front, Parts, create_app
+from rungwise_server.api.front import Front
+from rungwise_server.app import Parts, create_app
+from rungwise_server.bootstrap import open_search
 from rungwise_server.engine import Engine
 from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
 from rungwise_server.log.memory import MemoryLog
@@ -41,18 +43,22 @@ def fake_parts(
     kept: KeptStore | None = None,
     blobs: BlobStore | None = None,
     queue: JobQueue | None = None,
+    collections: Mapping[str, str] | None = None,
 ) -> Parts:
     """All that an application serves from; what is not given is a fake, or empty."""
+    index, embedder = index or MemoryIndex(), embedder or HashEmbedder()
     return Parts(
         engine=engine or Engine({}, {}, {}, MemoryLog()),
-        index=index or MemoryIndex(),
-        embedder=embedder or HashEmbedder(),
+        index=index,
+        embedder=embedder,
         keys=FixedKeys(keys),
         kept=kept or MemoryKept(),
         blobs=blobs or MemoryBlobs(),
         queue=queue or MemoryQueue(),
         probes={},
         metrics=Metrics().expose,
+        searcher=lambda search: open_search(index, embedder, search),
+        collections=collections or {},
     )
 
 
