@@ -1,5 +1,6 @@
 """OpenAI's streams of chunks, read as Deltas. No I/O here: the same chunks mean the same however their bytes came."""
 
+from rungwise_server.models.openai_usual import UsualChunk
 from rungwise_server.models.openai_wire import (
     NOTHING,
     UNREADABLE,
@@ -13,7 +14,7 @@ from rungwise_server.models.openai_wire import (
     text_of,
     usage_of,
 )
-from rungwise_server.models.sse import EventReader, EventTooLong, fields
+from rungwise_server.models.sse import EventReader, EventTooLong, fields, split
 from rungwise_server.types import Delta, ToolCall
 
 
@@ -24,7 +25,7 @@ class ChunkStream:
     `strip_usage`, the usage is reported but taken out of the wire.
     """
 
-    __slots__ = ("_events", "_finished", "_group", "_highest", "_id", "_named", "_strip", "done", "failure")
+    __slots__ = ("_events", "_finished", "_group", "_highest", "_id", "_named", "_strip", "_usual", "done", "failure")
 
     def __init__(self, id: str, *, strip_usage: bool) -> None:
         self.done = False
@@ -32,6 +33,7 @@ class ChunkStream:
         self._events = EventReader()
         self._group = _Group()
         self._id = IdSwap(id)
+        self._usual = UsualChunk()
         self._strip = strip_usage
         self._named = False
         self._finished = 0
@@ -57,9 +59,12 @@ class ChunkStream:
         """`[DONE]` came, or every choice has its finish_reason."""
         return self.done or self._finished > self._highest
 
-    def _read(self, events: list[bytes]) -> list[Delta]:
+    def _read(self, block: bytes) -> list[Delta]:
+        usual = self._usual.read(block)
+        if usual is not None:
+            return [usual]
         deltas: list[Delta] = []
-        for event in events:
+        for event in split(block):
             payload = event[5:]
             if event[:5] != b"data:" or b"\n" in event:
                 name, data = fields(event)
@@ -87,10 +92,8 @@ class ChunkStream:
         return deltas
 
     def _chunk(self, chunk: Body, event: bytes, deltas: list[Delta]) -> None:
-        wire = self._id.put(chunk.id, event)
+        wire = self._wire(chunk, event)
         choices = chunk.choices
-        if self._strip and chunk.usage is None:
-            wire = _without_null_usage(wire)
         if not choices or len(choices) > 1 or choices[0].finish_reason or chunk.usage:
             self._apart(chunk, wire, deltas)
             return
@@ -105,15 +108,18 @@ class ChunkStream:
             group.model = chunk.model
             self._named = True
         group.wires.append(wire)
-        said = choice.delta
-        if said is not None:
-            text = said.content
-            if type(text) is not str:
-                text = text_of(said)
-            if text:
-                group.texts.append(text)
-            if said.tool_calls or said.function_call:
-                group.calls += calls_of(said)
+        said = choice.delta or NOTHING
+        if text := text_of(said):
+            group.texts.append(text)
+        if said.tool_calls or said.function_call:
+            group.calls += calls_of(said)
+        elif self._named:
+            self._usual.learn(chunk, event, self._wire)
+
+    def _wire(self, chunk: Body, event: bytes) -> bytes:
+        """The event as the client gets it."""
+        wire = self._id.put(chunk.id, event)
+        return _without_null_usage(wire) if self._strip and chunk.usage is None else wire
 
     def _apart(self, chunk: Body, wire: bytes, deltas: list[Delta]) -> None:
         """A chunk that shares no Delta: with an end, with usage, with several choices or none."""

@@ -12,7 +12,7 @@ class EventTooLong(Exception):
 
 
 class EventReader:
-    """Cuts the stream into events. Work is linear in the bytes, however small the pieces are."""
+    """Cuts the stream where events end. Work is linear in the bytes, however small the pieces are."""
 
     __slots__ = ("_cr", "_parts", "_size")
 
@@ -21,13 +21,13 @@ class EventReader:
         self._size = 0
         self._cr = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The events that are complete now, with LF line ends and without the empty line; some may be empty.
+    def feed(self, data: bytes) -> bytes:
+        """The events that are complete now, one after the other, with LF line ends; see `split`.
 
         Raises:
             EventTooLong: more than 16 MiB came without an empty line.
         """
-        if self._cr or b"\r" in data:
+        if self._cr or data.find(b"\r") >= 0:  # `in` first takes the bytes for a number, and raises
             if self._cr:
                 data = b"\r" + data
             self._cr = data.endswith(b"\r")
@@ -35,24 +35,25 @@ class EventReader:
                 data = data[:-1]
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         parts = self._parts
+        if not parts and data[-2:] == b"\n\n":
+            return data
         if parts:
             seam = parts[-1][-1:] == b"\n" and data[:1] == b"\n"
-            if not seam and b"\n\n" not in data:
+            if not seam and data.find(b"\n\n") < 0:
                 self._keep(data)
-                return []
+                return b""
             parts.append(data)
             data = b"".join(parts)
             parts.clear()
             self._size = 0
-        cut = data.rfind(b"\n\n")
-        if cut < 0:
+        cut = data.rfind(b"\n\n") + 2
+        if cut < 2:
             self._keep(data)
-            return []
-        if cut + 2 < len(data):
-            self._keep(data[cut + 2 :])
-        return data[:cut].split(b"\n\n")
+            return b""
+        self._keep(data[cut:])
+        return data[:cut]
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> bytes:
         """The stream has ended: what is left, for servers that forget the last empty line."""
         return self.feed(b"\n\n")
 
@@ -62,6 +63,11 @@ class EventReader:
             self._size += len(data)
             if self._size > _EVENT_LIMIT:
                 raise EventTooLong
+
+
+def split(block: bytes) -> list[bytes]:
+    """The events of a block, without the empty lines that end them; some may be empty."""
+    return block[:-2].split(b"\n\n") if block else []
 
 
 def fields(event: bytes) -> tuple[bytes, bytes | None]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rungwise_server.models import openai_stream
 from rungwise_server.models.openai_stream import ChunkStream
 from rungwise_server.testing.upstream_wire import Reply, openai_events
 from rungwise_server.types import Delta, ToolCall, Usage
@@ -77,6 +78,56 @@ def test_any_cut_means_the_same(
     assert all(body["id"] == OURS for body in wire)
     assert sum("usage" in body for body in wire) == (len(events) - 1 if asked else 0)
     assert b"".join(d.wire for d in deltas) == b"".join(d.wire for d in read([data], strip=not asked)[0])
+
+
+WORDS = st.text(max_size=8) | st.sampled_from(["", "up-1", '"', "\\", "a text of ours", 'data: {"id":"up-1"}\n\n'])
+PIECES = st.one_of(
+    WORDS.map(said),
+    WORDS.map(lambda text: said(text, rest=',"usage":null')),
+    WORDS.map(lambda text: said(text, index=1)),
+    st.sampled_from(
+        [
+            chunk('{"role":"assistant","content":""}'),
+            chunk('{"content": "spaced"}'),
+            chunk('{"content":"one","content":"two"}'),
+            chunk('{"content":"one","x":{"content":"one"}}'),
+            chunk('{"x":{"content":"one"},"content":"one"}'),
+            chunk('{"content":[{"text":"part"}]}'),
+            chunk('{"content":null,"reasoning":"why"}'),
+            chunk('{"content":"half'),
+            chunk('{"content":"\t"}'),
+            chunk('{"content":"","tool_calls":[{"index":0,"function":{"arguments":"1"}}]}'),
+        ]
+    ),
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=12), st.lists(st.booleans(), min_size=12, max_size=12), st.booleans())
+def test_a_chunk_means_the_same_whatever_came_before(events: list[bytes], alone: list[bool], strip: bool) -> None:
+    blocks: list[bytes] = []
+    for event, apart in zip(events, alone, strict=False):
+        blocks = [*blocks, event] if apart or not blocks else [*blocks[:-1], blocks[-1] + event]
+    stream = ChunkStream(OURS, strip_usage=strip)
+    deltas = [delta for block in blocks for delta in stream.feed(block)]
+    expected: list[Delta] = []
+    for event in events:
+        fresh = ChunkStream(OURS, strip_usage=strip)
+        expected += fresh.feed(event)
+        if fresh.failure is not None:
+            break
+    assert (stream.failure is None) == (fresh.failure is None)
+    if stream.failure is None:
+        assert meaning(deltas) == meaning(expected)
+        assert b"".join(delta.wire for delta in deltas) == b"".join(delta.wire for delta in expected)
+
+
+def test_usual_chunks_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = ChunkStream(OURS, strip_usage=True)
+    stream.feed(said("named") + said("learnt"))
+    monkeypatch.setattr(openai_stream, "decode", None)
+    (delta,) = stream.feed(said("like") + said('"that"'))
+    assert delta.text == 'like"that"'
+    assert [body["id"] for body in bodies([delta])] == [OURS, OURS]
 
 
 def test_what_came_together_shares_a_delta_and_the_end_stands_alone() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rungwise_server.models import sse
-from rungwise_server.models.sse import EventReader, EventTooLong, fields
+from rungwise_server.models.sse import EventReader, EventTooLong, fields, split
 
 LINE = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12).map(str.encode)
 EVENT = st.lists(LINE.filter(bool), min_size=1, max_size=4)
@@ -16,8 +16,8 @@ END = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 def read(pieces: list[bytes]) -> list[bytes]:
     reader = EventReader()
-    events = [event for piece in pieces for event in reader.feed(piece)] + reader.finish()
-    return [event for event in (each.strip(b"\n") for each in events) if event]
+    blocks = [reader.feed(piece) for piece in pieces] + [reader.finish()]
+    return [event for event in (each.strip(b"\n") for block in blocks for each in split(block)) if event]
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -46,10 +46,11 @@ def test_byte_by_byte_with_mixed_line_ends(events: list[list[bytes]], ends: list
 
 def test_an_event_comes_as_soon_as_it_is_complete() -> None:
     reader = EventReader()
-    assert reader.feed(b"data: 1\n") == []
-    assert reader.feed(b"\ndata: 2") == [b"data: 1"]
-    assert reader.feed(b"\r\n\r") == []
-    assert reader.feed(b"\n") == [b"data: 2"]
+    assert reader.feed(b"data: 1\n") == b""
+    assert reader.feed(b"\ndata: 2") == b"data: 1\n\n"
+    assert reader.feed(b"\r\n\r") == b""
+    assert reader.feed(b"\n") == b"data: 2\n\n"
+    assert split(b"data: 1\n\ndata: 2\n\n") == [b"data: 1", b"data: 2"]
 
 
 def test_an_event_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
