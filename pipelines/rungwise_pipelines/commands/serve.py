@@ -33,9 +33,16 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="TCP port, 0 for a free one; else the configuration's.", min=0, max=65535)
     ] = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option(
+            "--worker/--no-worker", help="Start a worker beside the server; else as configured.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Serve the OpenAI API and the page."""
+    """Serve the OpenAI API and the page, with a worker beside it for uploads and batches."""
+    from rungwise_pipelines.work.keeper import Keeper, worker_command
     from rungwise_server.serve import run
 
     settings = settings_of(config)
@@ -43,12 +50,15 @@ def serve(
     settings = settings.model_copy(update={"server": settings.server.model_copy(update=given)})
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     telling: set[asyncio.Task[None]] = set()
+    keeper = Keeper(worker_command(str(config) if config else None))
 
     def ready(url: str, house: "House") -> None:
         # Kept: the loop alone would let go of the task.
         telling.add(asyncio.get_running_loop().create_task(_tell(url, house, as_json)))
+        if settings.server.worker if worker is None else worker:
+            keeper.start()
 
-    run(settings, ready)
+    run(settings, ready, keeper)
 
 
 async def _tell(url: str, house: "House", as_json: bool) -> None:

@@ -11,6 +11,7 @@ from rungwise_pipelines.work.worker import LEASE, Duty, Ended, Worker
 from rungwise_pipelines.work.workshop import Workshop
 from rungwise_server import bootstrap
 from rungwise_server.config.settings import Settings
+from rungwise_server.sweeper import Sweeper
 from rungwise_server.vector_stores import JOB
 
 
@@ -29,14 +30,17 @@ async def open_worker(
     """
     database = await bootstrap.open_house_database(settings, environ)
     kept, blobs, queue = bootstrap.open_kept(database), bootstrap.open_blobs(settings), bootstrap.open_queue(database)
-    workshop = Workshop(settings, environ)
+    workshop = Workshop(
+        lambda: bootstrap.open_index(settings, environ, role="rungwise worker"),
+        lambda: bootstrap.open_embedder(settings, environ),
+    )
     duties: dict[str, Duty] = {JOB: VectorStoreFiles(kept, blobs, workshop).duty}
     chores = VectorStoreChores(kept, queue, workshop)
     try:
         yield Worker(
             queue,
             duties,
-            chores=(chores.sweep, chores.take_up),
+            tidy=Sweeper({"vector stores": chores.sweep, "files of vector stores": chores.take_up}).sweep,
             rest=workshop.rest,
             report=report,
             lease=lease,

@@ -19,7 +19,7 @@ from rungwise_pipelines.ingest.state import Known, Mark
 from rungwise_pipelines.ingest.write import Writer
 from rungwise_pipelines.work.worker import Duty, StillMine
 from rungwise_pipelines.work.workshop import Workshop
-from rungwise_server.errors import Conflict, NotFound
+from rungwise_server.errors import Conflict, EmbedderMismatch, NotFound
 from rungwise_server.keeping import BlobStore, Job, Kept, KeptStore
 from rungwise_server.protocols import PassageIndex
 from rungwise_server.types import CollectionSpec
@@ -87,7 +87,12 @@ class VectorStoreFiles:
             return
         terms, embedder = self._workshop.terms(), await self._workshop.embedder()
         index = await self._workshop.index()
-        await index.create(store.id, CollectionSpec(embedder.name, embedder.dimensions, terms.name))
+        try:
+            await index.create(store.id, CollectionSpec(embedder.name, embedder.dimensions, terms.name))
+        except EmbedderMismatch:
+            told = "This store was filled with another embedder: create a new one, and add the files to that."
+            await self._fail(row.id, "server_error", told)
+            return
         readers = readers_of(store)
         kind = ENDINGS.get(ending(body.filename), "")
         document = Document(body.file_id, title=body.filename, media_type=kind, readers=readers, path=path)

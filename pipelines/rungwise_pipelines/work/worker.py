@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
@@ -24,13 +24,13 @@ Handler = Callable[[Job, StillMine], Awaitable[None]]
 """Does a job. What it raises is tried again; what no further attempt can mend it notes on its subject, and returns."""
 
 Chore = Callable[[], Awaitable[None]]
-"""Housekeeping: run now and then, in one worker or in several, while jobs run."""
+"""Housekeeping between the jobs."""
 
 LEASE = 30.0
 """Seconds after which the job of a worker that died is another's."""
 
 _POLL = 0.5  # seconds between two looks into an empty queue
-_CHORES = 60.0
+_TIDY = 60.0
 _REST = 30.0  # idle seconds after which heavy parts are let go of
 _GRACE = 8.0  # seconds that running jobs get when the worker is told to stop
 _LONGEST_WAIT = 600.0
@@ -65,7 +65,7 @@ class Worker:
 
     Args:
         duties: by the kind of their jobs.
-        chores: done at the start and each minute.
+        tidy: done at the start and each minute, also while jobs run; it raises nothing.
         rest: called when there has been nothing to do for half a minute.
         report: told the end of each job.
     """
@@ -75,7 +75,7 @@ class Worker:
         queue: JobQueue,
         duties: Mapping[str, Duty],
         *,
-        chores: Sequence[Chore] = (),
+        tidy: Chore | None = None,
         rest: Chore | None = None,
         report: Callable[[Ended], None] = lambda _: None,
         lease: float = LEASE,
@@ -83,12 +83,12 @@ class Worker:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self._queue = queue
         self._duties = duties
-        self._chores = chores
+        self._tidy = tidy
         self._rest = rest
         self._report = report
         self._lease = lease
         self._running: dict[asyncio.Task[None], str] = {}
-        self._chores_at = self._rest_at = 0.0
+        self._tidy_at = self._rest_at = 0.0
 
     async def run(self, stop: asyncio.Event, *, until_idle: bool = False, once: bool = False) -> None:
         """Work until `stop` is set, or there is nothing to do (`until_idle`), or one job is done (`once`). Running jobs
@@ -97,7 +97,7 @@ class Worker:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                await self._chores_now()
+                await self._tidy_now()
                 job = await self._take()
                 if job is not None:
                     self._rest_at = asyncio.get_running_loop().time() + _REST
@@ -128,18 +128,11 @@ class Worker:
             await asyncio.sleep(2 * _POLL)
             return None
 
-    async def _chores_now(self) -> None:
+    async def _tidy_now(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now < self._chores_at:
-            return
-        self._chores_at = now + _CHORES
-        for chore in self._chores:
-            try:
-                await chore()
-            except RungwiseError as error:
-                logger.warning("housekeeping is put off: %s", error.message)
-            except Exception:
-                logger.exception("housekeeping failed")
+        if self._tidy and now >= self._tidy_at:
+            self._tidy_at, self._rest_at = now + _TIDY, now + _REST
+            await self._tidy()
 
     async def _rest_now(self) -> None:
         if self._rest and not self._running and 0 < self._rest_at < asyncio.get_running_loop().time():

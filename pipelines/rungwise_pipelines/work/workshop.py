@@ -5,11 +5,9 @@ that serves.
 """
 
 import asyncio
-import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from rungwise_server.config.settings import Settings
 from rungwise_server.protocols import Embedder, PassageIndex
 
 if TYPE_CHECKING:
@@ -21,9 +19,11 @@ if TYPE_CHECKING:
 class Workshop:
     """Opens each part once; `rest` closes what is open, to be opened again when it is asked for."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
-        self._settings = settings
-        self._environ = environ
+    def __init__(
+        self, open_index: Callable[[], Awaitable[PassageIndex]], open_embedder: Callable[[], Awaitable[Embedder]]
+    ) -> None:
+        self._open_index = open_index
+        self._open_embedder = open_embedder
         self._opening = asyncio.Lock()
         self._index: PassageIndex | None = None
         self._embedder: Embedder | None = None
@@ -33,20 +33,16 @@ class Workshop:
 
     async def index(self) -> PassageIndex:
         """The index. Raises IndexBusy, SetupError."""
-        from rungwise_server import bootstrap
-
         async with self._opening:
             if self._index is None:
-                self._index = await bootstrap.open_index(self._settings, self._environ, role="rungwise worker")
+                self._index = await self._open_index()
             return self._index
 
     async def embedder(self) -> Embedder:
         """The embedder. Raises SetupError, UpstreamError."""
-        from rungwise_server import bootstrap
-
         async with self._opening:
             if self._embedder is None:
-                self._embedder = await bootstrap.open_embedder(self._settings, self._environ)
+                self._embedder = await self._open_embedder()
             return self._embedder
 
     def parser(self) -> "Parser":
