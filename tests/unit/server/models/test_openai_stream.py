@@ -121,6 +121,11 @@ def test_a_chunk_means_the_same_whatever_came_before(events: list[bytes], alone:
         assert b"".join(delta.wire for delta in deltas) == b"".join(delta.wire for delta in expected)
 
 
+def test_another_content_is_not_taken_for_the_text() -> None:
+    events = [said("named"), *(chunk(f'{{"x":{{"content":{other}}},"content":"one"}}') for other in ('"one"', '"two"'))]
+    assert "".join(delta.text for delta in read(events)[0]) == "namedoneone"
+
+
 def test_usual_chunks_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = ChunkStream(OURS, strip_usage=True)
     stream.feed(said("named") + said("learnt"))
