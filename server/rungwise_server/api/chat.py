@@ -57,9 +57,10 @@ class ChatExchange:
 
     async def close(self, answer: Answer) -> bytes:
         """Usage, where it was asked for, and `[DONE]`."""
-        if self._include_usage and answer.usage and not self._wired:
-            return self._writer.usage(answer.usage) + DONE
-        return DONE
+        if self._wired:
+            return DONE
+        usage = self._writer.usage(answer.usage) if self._include_usage and answer.usage else b""
+        return self._writer.ends() + usage + DONE
 
     async def broken(self, answer: Answer, error: RungwiseError) -> bytes:
         """The error, and `[DONE]`."""

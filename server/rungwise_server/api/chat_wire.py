@@ -139,6 +139,7 @@ class Writer:
         self._sources = sources
         self._created = int(time.time())
         self._opened: set[int] = set()
+        self._ended: set[int] = set()
         self._no_usage: UnsetType | None = None if include_usage else UNSET
 
     def chunk(
@@ -157,12 +158,18 @@ class Writer:
             annotations=annotations(citations, self._sources) or UNSET,
         )
         self._opened.add(index)
+        if finish_reason:
+            self._ended.add(index)
         finish = finish_of(finish_reason) if finish_reason else None
         return self._event([_ChunkChoice(delta, index, finish_reason=finish)], self._no_usage)
 
     def opened(self, index: int) -> None:
         """The model's own wire has opened the message of a choice."""
         self._opened.add(index)
+
+    def ends(self) -> bytes:
+        """The ends of choices that the model left without one, as litellm does with all but the first."""
+        return b"".join([self.chunk(index=index, finish_reason="stop") for index in sorted(self._opened - self._ended)])
 
     def usage(self, usage: Usage) -> bytes:
         """The last chunk of a stream whose client asked for it: no choices, the usage."""
