@@ -44,7 +44,7 @@ _NAMES: dict[type[_Part], str] = {
 }
 
 
-def event(name: str, number: int, **fields: object) -> bytes:
+def event(name: str, number: int, /, **fields: object) -> bytes:
     """One server-sent event; `number` is its place in the stream, from 0."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), encode({"type": name, "sequence_number": number, **fields}))
 
@@ -307,6 +307,6 @@ class Events:
     def _snapshot(self, name: str) -> bytes:
         return self._event(name, response=self.response)
 
-    def _event(self, name: str, **fields: object) -> bytes:
+    def _event(self, name: str, /, **fields: object) -> bytes:
         self._number += 1
         return event(name, self._number - 1, **fields)
