@@ -3,6 +3,7 @@
 import time
 
 from rungwise_pipelines.work.workshop import Workshop
+from rungwise_server import batches
 from rungwise_server.keeping import JobQueue, KeptQuery, KeptStore
 from rungwise_server.vector_stores import JOB, REMOVING, clear_away
 
@@ -31,3 +32,11 @@ class VectorStoreChores:
         for row in await self._kept.list(query):
             if row.created_at < time.time() - _FORGOTTEN:
                 await self._queue.put(JOB, row.id)
+
+
+async def take_up_batches(kept: KeptStore, queue: JobQueue) -> None:
+    """Queue the batches whose job was never put, because the process that was to put it died before."""
+    query = KeptQuery("batch", None, states=batches.LIVE, newest_first=False, limit=_AT_ONCE)
+    for row in await kept.list(query):
+        if row.created_at < time.time() - _FORGOTTEN:
+            await queue.put(batches.JOB, row.id)

@@ -5,11 +5,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from rungwise_pipelines.work.chores import VectorStoreChores
+from rungwise_pipelines.batch.job import Batches
+from rungwise_pipelines.work.chores import VectorStoreChores, take_up_batches
 from rungwise_pipelines.work.vector_store_files import VectorStoreFiles
 from rungwise_pipelines.work.worker import LEASE, Duty, Ended, Worker
 from rungwise_pipelines.work.workshop import Workshop
 from rungwise_server import bootstrap
+from rungwise_server.batches import JOB as BATCH
 from rungwise_server.config.settings import Settings
 from rungwise_server.sweeper import Sweeper
 from rungwise_server.vector_stores import JOB
@@ -34,7 +36,10 @@ async def open_worker(
         lambda: bootstrap.open_index(settings, environ, role="rungwise worker"),
         lambda: bootstrap.open_embedder(settings, environ),
     )
-    duties: dict[str, Duty] = {JOB: VectorStoreFiles(kept, blobs, workshop).duty}
+    duties: dict[str, Duty] = {
+        JOB: VectorStoreFiles(kept, blobs, workshop).duty,
+        BATCH: Batches(kept, blobs, settings, environ).duty,
+    }
     chores = VectorStoreChores(kept, queue, workshop)
     try:
         yield Worker(

@@ -100,10 +100,9 @@ class Worker:
                 await self._tidy_now()
                 job = await self._take()
                 if job is not None:
-                    self._rest_at = asyncio.get_running_loop().time() + _REST
                     task = asyncio.create_task(self._one(job))
                     self._running[task] = job.kind
-                    task.add_done_callback(lambda ended: self._running.pop(ended, None))
+                    task.add_done_callback(self._over)
                     if once:
                         await asyncio.wait({stopping, task}, return_when=asyncio.FIRST_COMPLETED)
                         return
@@ -115,6 +114,10 @@ class Worker:
         finally:
             stopping.cancel()
             await self._end()
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._rest_at = asyncio.get_running_loop().time() + _REST
 
     async def _take(self) -> Job | None:
         busy = list(self._running.values())
