@@ -15,6 +15,8 @@ from rungwise_server.api import (
     completions_openapi,
     embeddings_openapi,
     messages_openapi,
+    moderations_openapi,
+    rerank_openapi,
     responses_openapi,
 )
 from rungwise_server.api.auth import Gate
@@ -30,7 +32,9 @@ from rungwise_server.api.http_errors import handle_errors
 from rungwise_server.api.limits import Limits
 from rungwise_server.api.messages import CountTokens, Messages
 from rungwise_server.api.models import models_api
+from rungwise_server.api.moderations import Moderate, Moderations
 from rungwise_server.api.openapi import describe
+from rungwise_server.api.rerank import Rerank
 from rungwise_server.api.responses import Responses
 from rungwise_server.api.responses_kept import responses_api
 from rungwise_server.api.sources import sources_api
@@ -40,7 +44,7 @@ from rungwise_server.api.vector_stores import Searcher, vector_stores_api
 from rungwise_server.engine import Engine
 from rungwise_server.files import Files
 from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
-from rungwise_server.protocols import Embedder, KeyRing, PassageIndex
+from rungwise_server.protocols import Embedder, KeyRing, PassageIndex, Reranker
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -58,7 +62,10 @@ class Parts:
     queue: JobQueue
     probes: Mapping[str, Probe]
     metrics: Callable[[], tuple[bytes, str]]
+    reranker: Reranker
     searcher: Searcher
+    moderate: Moderate | None = None
+    """Passes a body on to the moderations of a candidate; None where there is none."""
     collections: Mapping[str, str] = field(default_factory=dict)
     """The configured collections, by name, with what they are."""
     embedder_names: Sequence[str] = ()
@@ -115,6 +122,10 @@ def create_app(
         "/v1/messages": Messages(),
         "/v1/messages/count_tokens": CountTokens(),
         "/v1/embeddings": Embeddings(parts.embedder, embedders),
+        "/v1/rerank": Rerank(parts.reranker),
+        "/rerank": Rerank(parts.reranker),
+        "/v2/rerank": Rerank(parts.reranker, version=2),
+        "/v1/moderations": Moderations(parts.moderate),
         "/v1/responses": responses,
     }
     operations = {
@@ -122,6 +133,8 @@ def create_app(
         "/v1/completions": completions_openapi.OPERATION,
         "/v1/messages": messages_openapi.OPERATION,
         "/v1/embeddings": embeddings_openapi.OPERATION,
+        **{path: rerank_openapi.operation(path) for path in ("/v1/rerank", "/rerank", "/v2/rerank")},
+        "/v1/moderations": moderations_openapi.OPERATION,
         "/v1/responses": responses_openapi.OPERATION,
     }
     describe(rest, operations)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rungwise_server.config.settings import CandidateSettings, RouteSettings, Secret, Settings, WorkloadSettings
 from rungwise_server.database import Database, open_database
@@ -19,9 +20,10 @@ from rungwise_server.keeping import JobQueue, KeptStore
 from rungwise_server.keys import KeyStore
 from rungwise_server.log.sql import SqlLog
 from rungwise_server.metrics import Metrics
+from rungwise_server.models.moderations import Moderations
 from rungwise_server.models.prices import Prices
 from rungwise_server.prompt import Prompt, load_prompt
-from rungwise_server.protocols import ChatModel, Embedder, InferenceLog, PassageIndex, Retriever, Router
+from rungwise_server.protocols import ChatModel, Embedder, InferenceLog, PassageIndex, Reranker, Retriever, Router
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned, Rules, When
 from rungwise_server.store.blobs import FolderBlobs
@@ -46,6 +48,8 @@ class House:
     kept: KeptStore
     blobs: FolderBlobs
     queue: JobQueue
+    reranker: Reranker
+    moderations: Moderations | None
 
     async def close(self) -> None:
         """Drain the log, then close what it and the answers came from."""
@@ -90,6 +94,8 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
         kept=open_kept(database),
         blobs=open_blobs(settings),
         queue=open_queue(database),
+        reranker=open_reranker(settings, embedder, client, environ),
+        moderations=open_moderations(settings, client, environ),
     )
 
 
@@ -137,6 +143,41 @@ def embedder_names(settings: Settings, embedder: Embedder) -> tuple[str, ...]:
         case "minilm":
             model = embedder.name.partition("/")[0]
     return tuple(dict.fromkeys([model, embedder.name, *chosen.aliases]))
+
+
+def open_reranker(
+    settings: Settings, embedder: Embedder, client: HttpClient, environ: Mapping[str, str] = os.environ
+) -> Reranker:
+    """What orders documents for clients."""
+    chosen = settings.reranker
+    if chosen.url:
+        from rungwise_server.retrieval.rerank_upstream import UpstreamReranker
+
+        return UpstreamReranker(chosen.url, chosen.model, api_key=secret(chosen, settings, environ), client=client)
+    from rungwise_server.retrieval.rerank import HybridReranker
+    from rungwise_server.retrieval.sparse import Bm25Encoder
+
+    return HybridReranker(embedder, Bm25Encoder())
+
+
+def open_moderations(
+    settings: Settings, client: HttpClient, environ: Mapping[str, str] = os.environ
+) -> Moderations | None:
+    """The moderations of the candidate that is configured for it, or of the first at OpenAI itself."""
+    candidates = settings.candidates
+    ours = (n for n, c in candidates.items() if urlsplit(c.url).hostname == "api.openai.com")
+    name = settings.moderations or next(ours, "")
+    if not name:
+        return None
+    chosen = candidates[name]
+    return Moderations(
+        chosen.url,
+        api_key=secret(chosen, settings, environ),
+        headers=chosen.headers,
+        timeout=chosen.timeout,
+        connect_timeout=chosen.connect_timeout,
+        client=client,
+    )
 
 
 async def open_index(

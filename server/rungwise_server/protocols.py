@@ -95,6 +95,19 @@ class Embedder(Protocol):
         """Let go of connections and threads."""
 
 
+class Reranker(Protocol):
+    """Tells how well texts answer a query."""
+
+    @property
+    def name(self) -> str:
+        """What clients may ask for it as."""
+
+    async def score(self, query: str, texts: Sequence[str], chunks: int = 0) -> list[float]:
+        """One number a text, in order, higher for a better one; from 0 to 1 where the model gives such. Of a long text
+        at most `chunks` pieces are looked at (0: as the reranker sees fit). Raises UpstreamError.
+        """
+
+
 class PassageIndex(Protocol):
     """Holds the passages of collections and finds them, by meaning and by words. Filters inside."""
 

@@ -162,6 +162,8 @@ def _parts(house: House) -> Parts:
         queue=house.queue,
         probes=_probes(house),
         metrics=house.metrics.expose,
+        reranker=house.reranker,
+        moderate=house.moderations,
         searcher=lambda search: open_search(house.index, house.embedder, search),
         collections={name: chosen.description for name, chosen in house.settings.collections.items()},
     )

@@ -49,6 +49,16 @@ def findings(
         yield from _twice((*path, "fallback"), candidate.fallback)
         yield from _prompt((*path, "prompt"), candidate.prompt, prompts)
     yield from _cycles(settings.candidates)
+    yield from _moderations(settings, candidates)
+
+
+def _moderations(settings: Settings, candidates: Collection[str]) -> Iterator[Finding]:
+    name = settings.moderations
+    if name:
+        yield from _known(("moderations",), (name,), candidates, settings)
+    chosen = settings.candidates.get(name)
+    if chosen is not None and chosen.kind != "openai_compatible":
+        yield ("moderations",), f"{name!r} is of kind {chosen.kind}: only `openai_compatible` ones can be asked"
 
 
 def _parts(settings: Settings) -> Iterator[Finding]:
@@ -68,6 +78,11 @@ def _parts(settings: Settings) -> Iterator[Finding]:
         ("url",) if index.kind == "qdrant" else (),
         ("url", "api_key_env", "api_key_file"),
     )
+    reranker = settings.reranker
+    if reranker.url:
+        yield from _wants(("reranker",), reranker, "url", ("url", "model"), ())
+    elif reranker.model or reranker.api_key_env or reranker.api_key_file:
+        yield ("reranker", "url"), "is missing: without it the embedded reranker serves, which takes no other key"
     if log.url and log.url_env:
         yield ("log", "url_env"), "`url` is given too: keep one of the two"
     if log.url_env and not VARIABLE.fullmatch(log.url_env):

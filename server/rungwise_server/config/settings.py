@@ -75,6 +75,15 @@ class EmbedderSettings(Secret):
     )
 
 
+class RerankerSettings(Secret):
+    """What orders documents for `/v1/rerank`. Without a `url`: the embedder's cosine and BM25, blended."""
+
+    url: str = Field(
+        "", description="Base URL of a server that has `/rerank` (vLLM, Jina, Cohere), up to and with `/v1`."
+    )
+    model: str = Field("", description="The model's name there.")
+
+
 class IndexSettings(Secret):
     """Where passages live."""
 
@@ -206,12 +215,19 @@ class Settings(Section):
 
     server: Server = Server()
     embedder: EmbedderSettings = EmbedderSettings()
+    reranker: RerankerSettings = RerankerSettings()
     index: IndexSettings = IndexSettings()
     log: LogSettings = LogSettings()
     collections: Mapping[Name, CollectionSettings] = Field({}, description="Bodies of passages, by name.")
     sources: Mapping[Name, SourceSettings] = Field({}, description="Where documents come from, by name.")
     candidates: Mapping[Name, CandidateSettings] = Field({}, description="Models that may answer, by name.")
     workloads: Mapping[Name, WorkloadSettings] = Field({}, description="Use cases, by name; the first is listed first.")
+
+    moderations: str = Field(
+        "",
+        description="Candidate of kind `openai_compatible` that `/v1/moderations` is passed on to; empty: the first "
+        "whose URL is OpenAI's own.",
+    )
 
     home: Path = Field(
         Path(".rungwise"), exclude=True, description="Not in the file: RUNGWISE_HOME, where state lives."

@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from rungwise_server.api.front import Front
+from rungwise_server.api.moderations import Moderate
 from rungwise_server.app import Parts, create_app
 from rungwise_server.bootstrap import open_search
 from rungwise_server.engine import Engine
 from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.metrics import Metrics
-from rungwise_server.protocols import Embedder, PassageIndex
+from rungwise_server.protocols import Embedder, PassageIndex, Reranker
+from rungwise_server.retrieval.rerank import HybridReranker
+from rungwise_server.retrieval.sparse import Bm25Encoder
 from rungwise_server.serve import bind, listen
 from rungwise_server.testing.keeping import MemoryBlobs, MemoryKept, MemoryQueue
 from rungwise_server.testing.memory_index import MemoryIndex
@@ -44,6 +47,8 @@ def fake_parts(
     blobs: BlobStore | None = None,
     queue: JobQueue | None = None,
     collections: Mapping[str, str] | None = None,
+    reranker: Reranker | None = None,
+    moderate: Moderate | None = None,
 ) -> Parts:
     """All that an application serves from; what is not given is a fake, or empty."""
     index, embedder = index or MemoryIndex(), embedder or HashEmbedder()
@@ -57,6 +62,8 @@ def fake_parts(
         queue=queue or MemoryQueue(),
         probes={},
         metrics=Metrics().expose,
+        reranker=reranker or HybridReranker(embedder, Bm25Encoder()),
+        moderate=moderate,
         searcher=lambda search: open_search(index, embedder, search),
         collections=collections or {},
     )
