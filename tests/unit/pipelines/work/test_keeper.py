@@ -1,11 +1,13 @@
 """A child that is kept running, over real processes."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -13,27 +15,30 @@ import pytest
 from rungwise_pipelines.work.keeper import Keeper
 
 UNTIL_ALONE = """
-import os, sys, pathlib
-pathlib.Path(sys.argv[1], str(os.getpid())).touch()
+import fcntl, os, pathlib, sys
+folder, me = pathlib.Path(sys.argv[1]), str(os.getpid())
+held = (folder / "new").open("w")
+fcntl.flock(held, fcntl.LOCK_EX)
+(folder / "new").rename(folder / me)
 sys.stdin.read()
 """
 PATIENCE = 30.0
 
 
-async def born(folder: Path, count: int) -> list[int]:
-    """The ids of the children that came up, once there are so many."""
-    async with asyncio.timeout(PATIENCE):
-        while len(found := sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)) < count:
-            await asyncio.sleep(0.02)
-    return [int(file.name) for file in found]
+def children(folder: Path) -> list[int]:
+    """The ids of the children that came up, oldest first."""
+    found = [file for file in folder.iterdir() if file.name != "new"]
+    return [int(file.name) for file in sorted(found, key=lambda file: file.stat().st_mtime_ns)]
 
 
-def alive(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def alive(folder: Path, child: int) -> bool:
+    """A child holds its file's lock to its end."""
+    with (folder / str(child)).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 async def test_it_is_followed_by_another_when_it_dies_and_ends_with_the_block(
@@ -41,12 +46,15 @@ async def test_it_is_followed_by_another_when_it_dies_and_ends_with_the_block(
 ) -> None:
     async with Keeper([sys.executable, "-c", UNTIL_ALONE, str(tmp_path)]) as keeper:
         keeper.start()
-        (first,) = await born(tmp_path, 1)
-        os.kill(first, signal.SIGKILL)
-        _, second = await born(tmp_path, 2)
+        async with asyncio.timeout(PATIENCE):
+            while not children(tmp_path):
+                await asyncio.sleep(0.02)
+            os.kill(children(tmp_path)[0], signal.SIGKILL)
+            while len(children(tmp_path)) < 2:
+                await asyncio.sleep(0.02)
         assert "SIGKILL" in caplog.text
-        assert alive(second)
-    assert not alive(second)
+        assert alive(tmp_path, children(tmp_path)[1])
+    assert not alive(tmp_path, children(tmp_path)[1])
 
 
 async def test_none_is_started_where_none_was_asked_for() -> None:
@@ -54,7 +62,7 @@ async def test_none_is_started_where_none_was_asked_for() -> None:
         pass
 
 
-async def test_it_ends_where_its_parent_is_killed(tmp_path: Path) -> None:
+def test_it_ends_where_its_parent_is_killed(tmp_path: Path) -> None:
     parent = textwrap.dedent(f"""
         import asyncio, sys
         from rungwise_pipelines.work.keeper import Keeper
@@ -65,8 +73,11 @@ async def test_it_ends_where_its_parent_is_killed(tmp_path: Path) -> None:
         asyncio.run(main())
     """)
     with subprocess.Popen([sys.executable, "-c", parent, str(tmp_path)]) as process:
-        (child,) = await born(tmp_path, 1)
+        deadline = time.monotonic() + PATIENCE
+        while not children(tmp_path):
+            assert time.monotonic() < deadline, "no child came up"
+            time.sleep(0.02)
         process.kill()
-    async with asyncio.timeout(PATIENCE):
-        while alive(child):
-            await asyncio.sleep(0.02)
+    while alive(tmp_path, children(tmp_path)[0]):
+        assert time.monotonic() < deadline, "the child outlives its parent"
+        time.sleep(0.02)
