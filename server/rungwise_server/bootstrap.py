@@ -350,7 +350,15 @@ def build_engine(
         pins[name] = (Pinned(name, "the client asked for it by name"), home)
         for workload in workloads.values():
             pins[f"{workload.name}/{name}"] = (Pinned(name, "the client asked for it by name"), workload)
-    return Engine(workloads, candidates, pins, log, observe, lambda search: open_search(index, embedder, search))
+    return Engine(
+        workloads,
+        candidates,
+        pins,
+        log,
+        observe,
+        lambda search: open_search(index, embedder, search),
+        load_prompt("grounded", prompts),
+    )
 
 
 def _prompt(workload: WorkloadSettings, folder: Path) -> Prompt | None:

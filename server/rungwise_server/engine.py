@@ -56,6 +56,7 @@ class Engine:
         pins: for each candidate, the router that always chooses it and the workload whose prompt and passages it gets.
         log: where each answer goes.
         searcher: opens what a request wants searched itself, in place of its workload's retriever.
+        grounding: how to answer from what such a request has found, where its workload has no prompt.
         observe: called with each inference as it is logged (metrics).
     """
 
@@ -67,6 +68,7 @@ class Engine:
         log: InferenceLog,
         observe: Callable[[Inference], None] = lambda _: None,
         searcher: Callable[[Search], Retriever] | None = None,
+        grounding: Prompt | None = None,
     ) -> None:
         self.workloads = workloads
         self.candidates = candidates
@@ -74,6 +76,7 @@ class Engine:
         self.log = log
         self._observe = observe
         self._searcher = searcher
+        self._grounding = grounding
 
     def models(self) -> list[str]:
         """What a client may ask for: workloads first, then candidates."""
@@ -101,7 +104,8 @@ class Engine:
             answer.passages = tuple(passages or ())
             answer.route = await router.route(question, answer.passages)
             candidate = self.candidates[answer.route.candidate]
-            prompt = None if question.housekeeping else candidate.prompt or workload.prompt
+            fallback = self._grounding if request.search is not None and passages is not None else None
+            prompt = None if question.housekeeping else candidate.prompt or workload.prompt or fallback
             asked = request
             if prompt is not None or passages is not None:
                 messages = compose(prompt, request.messages, passages) if candidate.generates else request.messages

@@ -1,6 +1,6 @@
 """A small engine over given parts, as most tests of the API and its clients want one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rungwise_server.engine import Candidate, Engine, Workload
 from rungwise_server.log.memory import MemoryLog
@@ -9,7 +9,7 @@ from rungwise_server.protocols import ChatModel, InferenceLog, Retriever, Router
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned
 from rungwise_server.testing.retriever import FixedRetriever
-from rungwise_server.types import Passage, Price
+from rungwise_server.types import Passage, Price, Search
 
 
 def small_engine(
@@ -21,6 +21,8 @@ def small_engine(
     others: dict[str, ChatModel] | None = None,
     prompt: Prompt | None = None,
     retriever: Retriever | None = None,
+    searcher: Callable[[Search], Retriever] | None = None,
+    grounding: Prompt | None = None,
 ) -> Engine:
     """One workload `default` with the candidates `strong` (which is `model`) and `others`.
 
@@ -40,4 +42,4 @@ def small_engine(
     pins: dict[str, tuple[Router, Workload]] = {
         name: (Pinned(name, "the client asked for it by name"), workload) for name in models
     }
-    return Engine({"default": workload}, candidates, pins, log or MemoryLog())
+    return Engine({"default": workload}, candidates, pins, log or MemoryLog(), searcher=searcher, grounding=grounding)
