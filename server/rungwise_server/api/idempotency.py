@@ -65,14 +65,20 @@ def key_of(scope: Scope) -> bytes | None:
 
 
 class Idempotent:
-    """An ASGI application in front of `app`, for requests that have a key. `max_body` is the most bytes of a body."""
+    """An ASGI application in front of `app`, for requests that have a key.
 
-    def __init__(self, app: App, gate: Gate, store: KeptStore, refuse: Refuse, max_body: int) -> None:
+    `max_body` is the most bytes of a body; `grace` how many seconds a request goes on that nobody waits for.
+    """
+
+    def __init__(
+        self, app: App, gate: Gate, store: KeptStore, refuse: Refuse, max_body: int, grace: float = _GRACE
+    ) -> None:
         self._app = app
         self._gate = gate
         self._store = store
         self._refuse = refuse
         self._max_body = max_body
+        self._grace = grace
         self._running: dict[str, _Run] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,7 +110,7 @@ class Idempotent:
             return
         first = run is None
         if run is None:
-            run = self._running[id] = _Run(fingerprint)
+            run = self._running[id] = _Run(fingerprint, self._grace)
             run.task = asyncio.create_task(self._serve(run, id, caller, scope, run.feed(body, receive)))
         await run.follow(receive, send, replayed=not first, wait_for_body=first and body is None)
 
@@ -184,8 +190,9 @@ class Idempotent:
 class _Run:
     """One request under way, and who follows it."""
 
-    def __init__(self, fingerprint: str) -> None:
+    def __init__(self, fingerprint: str, grace: float) -> None:
         self.fingerprint = fingerprint
+        self._grace = grace
         self.task: asyncio.Task[None]
         self.abandoned = asyncio.Event()
         """Nobody waits for it any more."""
@@ -261,7 +268,7 @@ class _Run:
             left.cancel()
             self._followers -= 1
             if not self._followers and not self._ended:
-                self._timer = asyncio.get_running_loop().call_later(_GRACE, self.abandoned.set)
+                self._timer = asyncio.get_running_loop().call_later(self._grace, self.abandoned.set)
 
     async def _left(self, receive: Receive, *, wait_for_body: bool) -> None:
         if wait_for_body:
