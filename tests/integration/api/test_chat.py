@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -280,46 +279,6 @@ async def test_a_stream_that_breaks_says_so_and_still_ends(url: str, upstream: F
     (row,) = await logged(log)
     assert row.outcome == "broken"
     assert row.choices[0].text
-
-
-async def until_logged(log: MemoryLog) -> Inference:
-    async with asyncio.timeout(5):
-        while not (rows := await logged(log)):
-            await asyncio.sleep(0.01)
-    return rows[0]
-
-
-@pytest.mark.parametrize(
-    ("reply", "stream"),
-    [
-        (Reply(hang=math.inf), True),
-        (Reply(hang=math.inf), False),
-        (Reply(text="word " * 1000, delay=0.05), True),
-        (Reply(text="slow", hang=30), False),
-    ],
-)
-async def test_when_the_client_leaves_the_model_sees_it_within_a_second(
-    url: str, upstream: FakeUpstream, log: MemoryLog, reply: Reply, stream: bool
-) -> None:
-    upstream.script = reply
-    body = {"model": "default", "messages": USER, "stream": stream}
-    began = len(upstream.requests)
-    async with httpx.AsyncClient(timeout=60) as http:
-
-        async def ask() -> None:
-            async with http.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
-                async for _ in response.aiter_bytes():
-                    pass
-
-        asking = asyncio.create_task(ask())
-        async with asyncio.timeout(5):
-            while len(upstream.requests) == began or (reply.delay and not upstream.last.sent):
-                await asyncio.sleep(0.01)
-        asking.cancel()
-        await asyncio.wait([asking])
-        assert await upstream.left(upstream.last, timeout=1.0)
-    row = await until_logged(log)
-    assert row.outcome == "cancelled"
 
 
 async def test_two_hundred_at_once_each_get_their_own_answer(client: AsyncOpenAI, log: MemoryLog) -> None:
