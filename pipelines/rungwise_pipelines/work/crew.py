@@ -45,7 +45,13 @@ async def open_worker(
         yield Worker(
             queue,
             duties,
-            tidy=Sweeper({"vector stores": chores.sweep, "files of vector stores": chores.take_up}).sweep,
+            tidy=Sweeper(
+                {
+                    "vector stores": chores.sweep,
+                    "files of vector stores": chores.take_up,
+                    "batches": lambda: take_up_batches(kept, queue),
+                }
+            ).sweep,
             rest=workshop.rest,
             report=report,
             lease=lease,

@@ -11,23 +11,30 @@ from typing import TYPE_CHECKING
 from rungwise_server.protocols import Embedder, PassageIndex
 
 if TYPE_CHECKING:
-    from rungwise_connectors.sandbox import Parser
+    from rungwise_connectors.sandbox import Parser as Sandbox
+    from rungwise_pipelines.ingest.prepare import Parser
     from rungwise_pipelines.ingest.split import Splitter
     from rungwise_pipelines.ingest.write import Terms
 
 
 class Workshop:
-    """Opens each part once; `rest` closes what is open, to be opened again when it is asked for."""
+    """Opens each part once; `rest` closes what it opened, to be opened again when it is asked for. A `parser` that is
+    given takes the place of processes of its own.
+    """
 
     def __init__(
-        self, open_index: Callable[[], Awaitable[PassageIndex]], open_embedder: Callable[[], Awaitable[Embedder]]
+        self,
+        open_index: Callable[[], Awaitable[PassageIndex]],
+        open_embedder: Callable[[], Awaitable[Embedder]],
+        parser: "Parser | None" = None,
     ) -> None:
         self._open_index = open_index
         self._open_embedder = open_embedder
         self._opening = asyncio.Lock()
         self._index: PassageIndex | None = None
         self._embedder: Embedder | None = None
-        self._parser: Parser | None = None
+        self._given = parser
+        self._parser: Sandbox | None = None
         self._terms: Terms | None = None
         self._splitters: dict[int, Splitter] = {}
 
@@ -47,10 +54,12 @@ class Workshop:
 
     def parser(self) -> "Parser":
         """Parses documents in processes of their own."""
+        if self._given is not None:
+            return self._given
         if self._parser is None:
-            from rungwise_connectors.sandbox import Parser
+            from rungwise_connectors.sandbox import Parser as Sandbox
 
-            self._parser = Parser()
+            self._parser = Sandbox()
         return self._parser
 
     def terms(self) -> "Terms":
