@@ -1,7 +1,7 @@
 """A real server for tests: the application on a real socket, in the test's own event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from rungwise_server.api.front import Front
@@ -49,6 +49,7 @@ def fake_parts(
     collections: Mapping[str, str] | None = None,
     reranker: Reranker | None = None,
     moderate: Moderate | None = None,
+    embedder_names: Sequence[str] = (),
 ) -> Parts:
     """All that an application serves from; what is not given is a fake, or empty."""
     index, embedder = index or MemoryIndex(), embedder or HashEmbedder()
@@ -64,6 +65,7 @@ def fake_parts(
         metrics=Metrics().expose,
         reranker=reranker or HybridReranker(embedder, Bm25Encoder()),
         moderate=moderate,
+        embedder_names=embedder_names,
         searcher=lambda search: open_search(index, embedder, search),
         collections=collections or {},
     )
