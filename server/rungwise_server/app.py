@@ -20,6 +20,7 @@ from rungwise_server.api import (
     responses_openapi,
 )
 from rungwise_server.api.auth import Gate
+from rungwise_server.api.batches import batches_api
 from rungwise_server.api.chat import Chat
 from rungwise_server.api.completions import Completions
 from rungwise_server.api.embeddings import Embeddings
@@ -105,6 +106,7 @@ def create_app(
     files = Files(parts.kept, parts.blobs, max_upload)
     shelf = Shelf(parts.kept, parts.queue, parts.index, files, parts.collections)
     rest.include_router(files_api(files))
+    rest.include_router(batches_api(parts.kept, parts.queue, files, public_url))
     rest.include_router(vector_stores_api(shelf, parts.searcher, int(time.time())))
     responses = Responses(engine, parts.kept, shelf, parts.collections)
     rest.include_router(responses_api(responses))

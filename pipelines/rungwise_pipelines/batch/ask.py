@@ -1,6 +1,6 @@
 """One line of a batch through the engine: what an online request is, without HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -35,15 +35,28 @@ class _Used(Struct):
     usage: _Tokens | None = None
 
 
+async def _settled() -> None:
+    return
+
+
 class Asker:
     """Asks for one caller. In the log its answers are those of `batch.chat`, `batch.responses` and so on.
 
     Args:
         surfaces: by the URL that lines name.
         sources: the URL before a passage's id, for links in citations.
+        settle: waits until the log has all answers that were given before.
     """
 
-    def __init__(self, engine: Engine, surfaces: Mapping[str, Surface], caller: Caller, sources: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        surfaces: Mapping[str, Surface],
+        caller: Caller,
+        sources: str,
+        settle: Callable[[], Awaitable[None]] = _settled,
+    ) -> None:
+        self.settle = settle
         self._engine = engine
         self._surfaces = {url: (surface, Ids(surface.prefix)) for url, surface in surfaces.items()}
         self._caller = caller

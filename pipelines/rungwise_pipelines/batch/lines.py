@@ -117,6 +117,9 @@ def _read(data: bytes, number: int, endpoint: str) -> Line:
     if bytes(asked.get("stream", b"")) == b"true":
         what = "Streaming is not supported in a batch: leave 'stream' out of the body."
         raise _Wrong("streaming_unsupported", what, "body.stream")
+    if bytes(asked.get("background", b"")) == b"true":
+        what = "A batch runs in the background itself: leave 'background' out of the body."
+        raise _Wrong("invalid_value", what, "body.background")
     return Line(number, custom_id, url, bytes(body))
 
 

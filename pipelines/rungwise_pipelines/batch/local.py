@@ -15,6 +15,7 @@ from rungwise_pipelines.batch.output import Mark, Output, open_output
 from rungwise_pipelines.batch.plan import Plan, read_plan
 from rungwise_pipelines.batch.progress import Progress
 from rungwise_pipelines.batch.run import Budget, End, Runner, Tally
+from rungwise_pipelines.batch.settled import Settled
 from rungwise_server.errors import BadRequest
 from rungwise_server.types import Caller
 
@@ -94,16 +95,17 @@ async def run_batch(
 async def _run(task: Task, plan: Plan, files: Output, tally: Tally, asker: Asker, progress: Progress, left: int) -> End:
     progress.begin(tally, left)
     try:
-        runner = Runner(
-            asker,
-            files,
-            tally,
-            most=task.most,
-            budget=task.budget,
-            timeout=task.timeout,
-            told=lambda: progress.advance(tally),
-        )
-        return await runner.run(plan.rest(task.limit, together=task.together))
+        async with Settled(files, asker.settle) as results:
+            runner = Runner(
+                asker,
+                results,
+                tally,
+                most=task.most,
+                budget=task.budget,
+                timeout=task.timeout,
+                told=lambda: progress.advance(tally),
+            )
+            return await runner.run(plan.rest(task.limit, together=task.together))
     finally:
         progress.end()
 

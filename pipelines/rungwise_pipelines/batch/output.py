@@ -122,6 +122,12 @@ class Output:
             else:
                 kept.unlink()
 
+    def results(self) -> Iterator[str]:
+        """The custom_ids of all that is written."""
+        for path in (self.output, self.errors):
+            for head, _ in self._heads(path):
+                yield head.custom_id
+
     def answered(self, line: Line, answer: Answered) -> None:
         """Write an answer."""
         usage = answer.usage or Usage()

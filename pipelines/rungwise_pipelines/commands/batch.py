@@ -102,7 +102,7 @@ async def _run(settings: "Settings", task: "Task") -> "BatchReport":
         house = await open_house(settings, role="rungwise batch")
         try:
             sources = f"{settings.server.public_url.rstrip('/') or 'http://localhost'}/v1/sources/"
-            yield Asker(house.engine, batch_surfaces(), task.caller, sources)
+            yield Asker(house.engine, batch_surfaces(house), task.caller, sources, house.log.flush)
         finally:
             await house.close()
 

@@ -210,6 +210,16 @@ class WorkloadSettings(Section):
     route: RouteSettings = RouteSettings()
 
 
+class BatchSettings(Section):
+    """What `/v1/batches` takes, and how a worker does it."""
+
+    max_requests: int = Field(50_000, ge=0, description="Most requests of one batch; 0: no limit.")
+    concurrency: int = Field(
+        256, ge=1, le=4096, description="Requests of a batch at the same time, at most; how many is found by trying."
+    )
+    timeout: float = Field(600, gt=0, description="Seconds for one attempt at a request.")
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -218,6 +228,7 @@ class Settings(Section):
     reranker: RerankerSettings = RerankerSettings()
     index: IndexSettings = IndexSettings()
     log: LogSettings = LogSettings()
+    batches: BatchSettings = BatchSettings()
     collections: Mapping[Name, CollectionSettings] = Field({}, description="Bodies of passages, by name.")
     sources: Mapping[Name, SourceSettings] = Field({}, description="Where documents come from, by name.")
     candidates: Mapping[Name, CandidateSettings] = Field({}, description="Models that may answer, by name.")

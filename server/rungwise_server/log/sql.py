@@ -96,7 +96,7 @@ class SqlLog:
         """Records by position; see InferenceLog. What was appended here before the call is among them, and what a
         killed process left behind before this one started.
         """
-        await asyncio.to_thread(self._flush)
+        await self.flush()
         after, left = query.after, query.limit
         while True:
             size = min(left, _PAGE) if query.limit else _PAGE
@@ -118,6 +118,10 @@ class SqlLog:
         """How the log is, for `/readyz` and `/metrics`."""
         waiting = self._spool.waiting + sum(left.waiting for left in self._leftovers)
         return LogState("spooling" if self._reason else "ok", waiting, self.lost, self._reason or self._spool.fault)
+
+    async def flush(self) -> None:
+        """Wait until what was appended before is in the database, unless that refuses."""
+        await asyncio.to_thread(self._flush)
 
     async def close(self) -> None:
         """Write what is left, and end. Rows that the database does not take now stay in the spool."""

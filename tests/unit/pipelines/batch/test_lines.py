@@ -52,6 +52,7 @@ def test_a_line_is_read_with_its_body_as_it_came() -> None:
         (line(body=...), "missing_required_parameter", "body"),
         (line(body="{}"), "invalid_type", "body"),
         (line(body={"stream": True}), "streaming_unsupported", "body.stream"),
+        (line(body={"background": True}), "invalid_value", "body.background"),
     ],
 )
 def test_what_is_wrong_is_said_by_name(data: bytes, code: str, param: str | None) -> None:
