@@ -8,6 +8,8 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+from typing import cast
 
 import uvicorn
 
@@ -19,6 +21,7 @@ from rungwise_server.bootstrap import House, embedder_names, open_house, open_se
 from rungwise_server.config.settings import LimitSettings, Settings
 from rungwise_server.errors import SetupError, Unavailable
 from rungwise_server.files import Files
+from rungwise_server.http.gather import GatheringProtocol, Turn
 from rungwise_server.sweeper import Sweeper, forget_expired
 
 logger = logging.getLogger(__name__)
@@ -75,7 +78,7 @@ async def listen(app: Front, listener: socket.socket, on_ready: Callable[[], Non
     """Serve `app` on a bound socket until SIGINT, SIGTERM or cancellation; `on_ready` is called once it accepts."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(GatheringProtocol, Turn())),
         log_config=None,
         access_log=False,
         lifespan="off",
