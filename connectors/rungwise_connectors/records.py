@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from rungwise_connectors.attributes import attributes_of
 from rungwise_connectors.batches import batches
 from rungwise_connectors.files import fingerprint, open_plain, why
 from rungwise_connectors.readers import readers_of
@@ -29,11 +30,13 @@ class TruncatedRecords(Exception):
 
 
 class Records:
-    """A `.jsonl` or `.jsonl.gz` file of `{"id", "title", "text", "url"?, "readers"?}`; other fields are ignored.
+    """A `.jsonl` or `.jsonl.gz` file of `{"id", "title", "text", "url"?, "readers"?, "attributes"?}`; other fields are
+    ignored.
 
-    `id` is a string or a number, `readers` a name or a list of names; `readers` of the source go on every record that
-    names none. A line that is no such record is a Fault that names its number, and the rest goes on. While the file
-    stays as it is, nothing comes; when it changed, every record comes again, with a version by its own content.
+    `id` is a string or a number, `readers` a name or a list of names, `attributes` a mapping (see `attributes_of`);
+    `readers` of the source go on every record that names none. A line that is no such record is a Fault that names its
+    number, and the rest goes on. While the file stays as it is, nothing comes; when it changed, every record comes
+    again, with a version by its own content.
     """
 
     def __init__(self, name: str, path: Path | str, readers: frozenset[str] | None = None) -> None:
@@ -102,7 +105,7 @@ def read_records(
     """The records of an open file, gzipped or not; `prefix` goes before each id, `readers` on those that name none.
 
     A Fault carries the record's id where it can be read and no other line has it, else `NAME:LINE`. After a hundred
-    faults only those of records that must be withdrawn are named, the others counted.
+    faults only those of records that say who may read them, or say it wrongly, are named, the others counted.
     """
     seen: set[str] = set()
     faults = 0
@@ -126,13 +129,14 @@ def read_records(
         except (ValueError, RecursionError) as error:
             faults += 1
             withdraw = isinstance(error, _ReadersUnclear)
-            if faults <= _FAULTS or withdraw:
+            named = error.readers if isinstance(error, _Unusable) else None
+            if faults <= _FAULTS or withdraw or named:
                 id = None if line is None else _id(line)
                 if id is None or prefix + id in seen:
                     yield Fault(f"{name}:{number}", f"line {number}: {_words(error)}")
                 else:
                     seen.add(prefix + id)
-                    yield Fault(prefix + id, f"line {number}: {_words(error)}", withdraw)
+                    yield Fault(prefix + id, f"line {number}: {_words(error)}", withdraw, named)
     if faults > _FAULTS:
         yield Fault(name, f"{faults} lines could not be read; the first {_FAULTS} of them are named")
 
@@ -151,6 +155,14 @@ class _ReadersUnclear(ValueError):
     """A record names its readers, wrongly."""
 
 
+class _Unusable(ValueError):
+    """A record says who may read it, and is of no use else."""
+
+    def __init__(self, message: str, readers: frozenset[str] | None) -> None:
+        super().__init__(message)
+        self.readers = readers
+
+
 class _Named(msgspec.Struct):
     id: str | int | float
 
@@ -162,6 +174,7 @@ class _Record(_Named):
     readers: object = None
     reader: object = None
     Readers: object = None
+    attributes: object = None
 
 
 _NAMED = msgspec.json.Decoder(_Named)
@@ -173,16 +186,21 @@ def _document(line: bytes, prefix: str, readers: frozenset[str] | None) -> Docum
     id = str(record.id)
     if not id.strip() or len(id) > _ID_LIMIT:
         raise ValueError(f"the id must have 1 to {_ID_LIMIT} characters")
-    if not record.text.strip():
-        raise ValueError("the text is empty")
     if record.reader is not None or record.Readers is not None:
         raise _ReadersUnclear("who may read it must be called readers")
     try:
         own = readers if record.readers is None else readers_of(record.readers)
     except ValueError as error:
         raise _ReadersUnclear(str(error)) from None
+    try:
+        if not record.text.strip():
+            raise ValueError("the text is empty")
+        attributes = attributes_of(record.attributes)
+    except ValueError as error:
+        raise _Unusable(str(error), None if record.readers is None else own) from None
     version = hashlib.blake2b(line, digest_size=12).hexdigest()
-    return Document(prefix + id, version, record.title or "", record.url or "", readers=own, text=record.text)
+    title, url = record.title or "", record.url or ""
+    return Document(prefix + id, version, title, url, readers=own, text=record.text, attributes=attributes)
 
 
 def _id(line: bytes) -> str | None:

@@ -63,7 +63,7 @@ class Parser:
         async with self._slots:
             reply = await self._ask(frame)
         if reply.parsed is None:
-            raise (ReadersError if reply.readers else ParseError)(reply.error)
+            raise (ReadersError if reply.readers else ParseError)(reply.error, reply.named)
         return reply.parsed
 
     async def close(self) -> None:

@@ -1,10 +1,13 @@
 """What sources yield. Nothing here knows of indexes, models or HTTP: ingest translates documents into passages."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
+
+Scalar = str | float | bool
+"""The value of an attribute."""
 
 
 class Document(Struct, frozen=True):
@@ -13,6 +16,7 @@ class Document(Struct, frozen=True):
     `version` is the source's own cheap fingerprint (an ETag, a size with a change time): while it stays, the content
     is not read again. `readers` are names as their source writes them (`everyone`, `GROUP`, `group:G`, `user:U`);
     None where the source knows no permissions, so that the source's configuration or the content itself must say.
+    `attributes` are what a search can be narrowed by (see `attributes_of`).
     """
 
     id: str
@@ -26,6 +30,7 @@ class Document(Struct, frozen=True):
     data: bytes | None = None
     path: Path | None = None
     language: str = ""
+    attributes: Mapping[str, Scalar] = {}
 
 
 class Deletion(Struct, frozen=True):
@@ -37,12 +42,14 @@ class Deletion(Struct, frozen=True):
 class Fault(Struct, frozen=True):
     """One thing in the source that could not be read; the rest goes on.
 
-    `withdraw`: it names its readers, wrongly, so that nobody can say who may read what is indexed of it.
+    `withdraw`: it names its readers, wrongly, so that nobody can say who may read what is indexed of it. `readers` are
+    those that it names all the same: nobody else may read on what is indexed of it; None where that is not known.
     """
 
     id: str
     reason: str
     withdraw: bool = False
+    readers: frozenset[str] | None = None
 
 
 Change = Document | Deletion | Fault
@@ -103,10 +110,18 @@ class Parsed(Struct, frozen=True):
     readers: frozenset[str] | None = None
     url: str = ""
     language: str = ""
+    attributes: Mapping[str, Scalar] = {}
 
 
 class ParseError(Exception):
-    """A document could not be parsed: broken, empty, too large, too slow. The message names the reason."""
+    """A document could not be parsed: broken, empty, too large, too slow. The message names the reason.
+
+    `readers` are those that it names all the same, as in `Fault`.
+    """
+
+    def __init__(self, message: str, readers: frozenset[str] | None = None) -> None:
+        super().__init__(message)
+        self.readers = readers
 
 
 class ReadersError(ParseError):

@@ -112,13 +112,15 @@ async def test_the_media_type_goes_before_the_name(parser: Parser) -> None:
 
 
 async def test_front_matter_speaks_for_files_and_never_for_inline_text(parser: Parser, tmp_path: Path) -> None:
-    text = "---\nreaders: everyone\ntitle: Mine\n---\nText."
+    text = "---\nreaders: everyone\ntitle: Mine\nattributes: {year: 2024, new: true}\n---\nText."
     file = tmp_path / "a.md"
     file.write_text(text)
-    parsed = await parser.parse(Document("a.md", title="Other", path=real(file)))
+    own: dict[str, str | float | bool] = {"year": 1.0, "kind": "memo"}
+    parsed = await parser.parse(Document("a.md", title="Other", path=real(file), attributes=own))
     assert (parsed.readers, parsed.title, parsed.text) == (frozenset({"everyone"}), "Mine", "Text.")
-    inline = await parser.parse(Document("a.md", title="Other", text=text))
-    assert (inline.readers, inline.title, inline.text) == (None, "Other", text)
+    assert parsed.attributes == {"year": 2024.0, "new": True, "kind": "memo"}
+    inline = await parser.parse(Document("a.md", title="Other", text=text, attributes=own))
+    assert (inline.readers, inline.title, inline.text, inline.attributes) == (None, "Other", text, own)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
@@ -131,6 +133,13 @@ async def test_front_matter_in_any_encoding(parser: Parser, encoding: str) -> No
 async def test_unclear_readers_are_an_error_of_their_own(parser: Parser) -> None:
     with pytest.raises(ReadersError, match="write readers"):
         await parser.parse(Document("a.md", data=b"---\nReaders: hr\n---\ntext"))
+
+
+@pytest.mark.parametrize("data", [b"---\nreaders: hr\n---\n", b"---\nreaders: hr\nattributes: {a: [1]}\n---\ntext"])
+async def test_what_cannot_be_read_says_all_the_same_who_may_read_it(parser: Parser, data: bytes) -> None:
+    with pytest.raises(ParseError) as caught:
+        await parser.parse(Document("a.md", data=data))
+    assert caught.value.readers == frozenset({"hr"})
 
 
 HOSTILE: dict[str, tuple[Document, str]] = {

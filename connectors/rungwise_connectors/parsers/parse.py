@@ -31,13 +31,13 @@ _TEXT: dict[Format, Callable[[str, Limits], Parsed]] = {
 def parse(document: Document, limits: Limits = Limits()) -> Parsed:  # noqa: B008 a frozen value
     """The text of `document`, its sections, and what it says of itself; sections cover all of the text.
 
-    Title, URL and language are the front matter's, else the document's, else what the format holds. `readers` are the
-    front matter's alone, and front matter is read in files of every text format, never in inline text: that is some
-    field's content, and no place to grant rights from.
+    Title, URL, language and each attribute are the front matter's, else the document's, else what the format holds.
+    `readers` are the front matter's alone, and front matter is read in files of every text format, never in inline
+    text: that is some field's content, and no place to grant rights from.
 
     Raises:
         ReadersError: its front matter names readers and cannot be understood.
-        ParseError: it cannot be read, is empty, broken, encrypted, or passes a limit.
+        ParseError: it cannot be read, is empty, broken, encrypted, or passes a limit; its attributes do.
     """
     format = format_of(document)
     said = front_matter.FrontMatter()
@@ -57,13 +57,17 @@ def parse(document: Document, limits: Limits = Limits()) -> Parsed:  # noqa: B00
             if len(data) > 4 * limits.characters + 4:
                 raise ParseError(f"holds more than {limits.characters:,} characters of text: split it")
             said, text = front_matter.split(decode(data, declared_charset(data) if format == "html" else ""))
-            parsed = _TEXT[format](text, limits)
+            try:
+                parsed = _TEXT[format](text, limits)
+            except ParseError as error:
+                raise ParseError(str(error), said.readers) from None
     return replace(
         parsed,
         title=said.title or document.title or parsed.title,
         url=said.url or document.url or parsed.url,
         language=said.language or document.language or parsed.language,
         readers=said.readers,
+        attributes={**document.attributes, **said.attributes},
     )
 
 

@@ -31,7 +31,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Its text, or why there is none (`readers`: it was a ReadersError).
+    """Its text, or why there is none (`readers`: it was a ReadersError; `named`: its `readers`).
 
     After a `last` reply the process ends: it has grown, or memory ran out.
     """
@@ -39,6 +39,7 @@ class Reply(msgspec.Struct, frozen=True):
     parsed: Parsed | None = None
     error: str = ""
     readers: bool = False
+    named: frozenset[str] | None = None
     last: bool = False
 
 
@@ -68,7 +69,8 @@ def _reply(frame: bytes, memory: int) -> Reply:
         _allow_seconds(request.seconds)
         return Reply(parse(document, request.limits), last=_has_grown(memory))
     except ParseError as error:
-        return Reply(error=str(error), readers=isinstance(error, ReadersError), last=_has_grown(memory))
+        unclear = isinstance(error, ReadersError)
+        return Reply(error=str(error), readers=unclear, named=error.readers, last=_has_grown(memory))
     except MemoryError:
         return Reply(error=f"needs more than {memory // 2**20:,} MB of memory", last=True)
     except RecursionError:

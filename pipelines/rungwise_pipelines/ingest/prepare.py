@@ -15,6 +15,7 @@ from rungwise_connectors.types import Change, Deletion, Document, Fault, Parsed,
 from rungwise_pipelines.ingest.split import Origin, Splitter
 from rungwise_pipelines.ingest.state import Known
 from rungwise_server.errors import SetupError
+from rungwise_server.filters import Scalar
 from rungwise_server.types import Passage, principal
 
 _LONGEST = 2000
@@ -35,13 +36,20 @@ class Unchanged(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True):
-    """What a document is to be. `passages` is None where the index has them and at most their readers changed."""
+    """What a document is to be. `passages` is None where the index has them and at most their readers or attributes
+    changed."""
 
     id: str
     seen: str
     content: str
     readers: frozenset[str]
     passages: list[Passage] | None
+    attributes: Mapping[str, Scalar] = {}
+
+    @property
+    def said(self) -> str:
+        """Fingerprint of the attributes; empty for none."""
+        return _digest(sorted(self.attributes.items())) if self.attributes else ""
 
 
 class Failed(Struct, frozen=True):
@@ -90,7 +98,7 @@ class Preparer:
             case Deletion():
                 return change
             case Fault():
-                return Failed(id, _storable(change.reason), frozenset() if change.withdraw else None)
+                return self._failed(id, change.reason, change.readers, change.withdraw)
         try:
             return await self._document(change, known.get(id))
         except UnicodeError as error:
@@ -100,7 +108,7 @@ class Preparer:
         seen = self._seen(document)
         if before and before.content and before.seen == seen != "" and not before.failed:
             return Unchanged(document.id)
-        readers = self._readers(document, document.readers)
+        readers = self._readers(document.id, document.readers)
         if isinstance(readers, Failed):
             return readers
         try:
@@ -108,9 +116,9 @@ class Preparer:
         except RuntimeError as error:
             raise SetupError(f"no document can be read: {error}") from error
         except ParseError as error:
-            unclear = isinstance(error, ReadersError)
-            return Failed(document.id, _storable(str(error)), frozenset() if unclear else readers)
-        readers = readers or self._readers(document, parsed.readers) or self._setup.readers
+            named = error.readers if document.readers is None else document.readers
+            return self._failed(document.id, str(error), named, isinstance(error, ReadersError))
+        readers = readers or self._readers(document.id, parsed.readers) or self._setup.readers
         if isinstance(readers, Failed):
             return readers
         if not readers:
@@ -126,18 +134,25 @@ class Preparer:
             return ""
         readers = None if document.readers is None else sorted(document.readers)
         own = (document.version, readers, document.title, document.url, document.language, document.media_type)
-        return _digest(self._fingerprint, own)
+        said = [sorted(document.attributes.items())] if document.attributes else []
+        return _digest(self._fingerprint, own, *said)
 
-    def _readers(self, document: Document, names: frozenset[str] | None) -> frozenset[str] | Failed | None:
+    def _readers(self, id: str, names: frozenset[str] | None) -> frozenset[str] | Failed | None:
         """The principals that are meant; None where nothing is said."""
         if names is None:
             return None
         if not names:
-            return Failed(document.id, "its source lets nobody read it", frozenset())
+            return Failed(id, "its source lets nobody read it", frozenset())
         try:
             return frozenset(principal(name) for name in names)
         except ValueError as error:
-            return Failed(document.id, _storable(str(error)), frozenset())
+            return Failed(id, _storable(str(error)), frozenset())
+
+    def _failed(self, id: str, reason: str, names: frozenset[str] | None, withdraw: bool) -> Failed:
+        readers = self._readers(id, names)
+        if isinstance(readers, Failed):
+            return readers
+        return Failed(id, _storable(reason), frozenset() if withdraw else readers)
 
     def _ready(
         self, document: Document, parsed: Parsed, seen: str, readers: frozenset[str], before: Known | None
@@ -148,9 +163,10 @@ class Preparer:
         language = parsed.language or document.language or self._detect(parsed.text)
         content = _digest(parsed.text, parsed.sections, title, url, language, setup.made_by)
         if before and before.content == content:
-            return Ready(document.id, seen, content, readers, None)
-        origin = Origin(setup.collection, setup.source, document.id, readers, title, url, language, content)
-        return Ready(document.id, seen, content, readers, self._splitter.split(parsed, origin))
+            return Ready(document.id, seen, content, readers, None, parsed.attributes)
+        place = (setup.collection, setup.source, document.id)
+        origin = Origin(*place, readers, title, url, language, content, parsed.attributes)
+        return Ready(document.id, seen, content, readers, self._splitter.split(parsed, origin), parsed.attributes)
 
 
 def _digest(*values: object) -> str:

@@ -10,7 +10,7 @@ every overlapping token would be embedded twice, which is what ingestion waits f
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import groupby, pairwise
 from math import ceil
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from rungwise_connectors.types import Parsed, Section
+from rungwise_server.filters import Scalar
 from rungwise_server.retrieval.indexes.points import passage_id
 from rungwise_server.types import Passage
 
@@ -57,6 +58,7 @@ class Origin(Struct, frozen=True):
     url: str = ""
     language: str = ""
     version: str = ""
+    attributes: Mapping[str, Scalar] = {}
 
 
 class _Block(Struct, frozen=True):
@@ -112,6 +114,7 @@ class Splitter:
                     source=origin.source,
                     language=origin.language,
                     version=origin.version,
+                    attributes=origin.attributes,
                 )
             )
         return passages

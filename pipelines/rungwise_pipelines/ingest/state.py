@@ -27,6 +27,8 @@ class Known(Struct, frozen=True, gc=False):
     readers: frozenset[str] = frozenset()
     passages: int = 0
     failed: str = ""
+    attributes: str = ""
+    """Fingerprint of them; empty where there are none."""
 
 
 class Mark(Struct, frozen=True):
@@ -94,8 +96,9 @@ class SourceState:
             self.mark = msgspec.json.decode(row.cursor, type=Mark) if row.cursor else Mark()
             for row in connection.execute(sa.select(source_document).where(documents.source == self._source)):
                 readers = frozenset(msgspec.json.decode(row.readers, type=list[str]))
+                content, _, attributes = row.content_hash.partition("+")
                 self.documents[row.document_id] = Known(
-                    row.document_id, row.version, row.content_hash, readers, row.passages, row.failed_reason
+                    row.document_id, row.version, content, readers, row.passages, row.failed_reason, attributes
                 )
 
     def _write(self, known: Iterable[Known], gone: Iterable[str], mark: Mark, anew: bool = False) -> None:
@@ -121,7 +124,7 @@ class SourceState:
                     "source": self._source,
                     "document_id": document.id,
                     "version": document.seen,
-                    "content_hash": document.content,
+                    "content_hash": document.content + (f"+{document.attributes}" if document.attributes else ""),
                     "readers": msgspec.json.encode(sorted(document.readers)).decode(),
                     "passages": document.passages,
                     "failed_reason": document.failed,

@@ -101,7 +101,7 @@ class Writer:
         for item in items:
             match item:
                 case Ready(passages=None):
-                    rows.append(await self._readers(item))
+                    rows.append(await self._unsplit(item))
                 case Ready():
                     works.append(item)
                 case Failed():
@@ -126,14 +126,20 @@ class Writer:
             self.outcome.deleted.add(id)
             self.outcome.failed.pop(id, None)
 
-    async def _readers(self, item: Ready) -> Known:
+    async def _unsplit(self, item: Ready) -> Known:
+        """Readers and attributes are changed where they are: nothing is embedded."""
         known = self._state.documents[item.id]
         self.outcome.failed.pop(item.id, None)
-        if known.readers != item.readers:
+        now = Known(item.id, item.seen, item.content, item.readers, known.passages, attributes=item.said)
+        if (known.readers, known.attributes) != (now.readers, now.attributes):
             await self._state.void([item.id])
+        if known.readers != now.readers:
             await self._index.set_readers(self._state.collection, self._source, item.id, item.readers)
             self.outcome.readers_changed.add(item.id)
-        return Known(item.id, item.seen, item.content, item.readers, known.passages)
+        if known.attributes != now.attributes:
+            await self._index.set_attributes(self._state.collection, self._source, item.id, item.attributes)
+            self.outcome.changed.add(item.id)
+        return now
 
     async def _failed(self, item: Failed) -> Known:
         self.outcome.failed[item.id] = item.reason
@@ -187,7 +193,7 @@ class Writer:
             self.indexed.add(work.id)
         self.outcome.passages += passages
         self.outcome.failed.pop(work.id, None)
-        return Known(work.id, work.seen, work.content, work.readers, passages)
+        return Known(work.id, work.seen, work.content, work.readers, passages, attributes=work.said)
 
     async def _embedded(self, works: Sequence[Ready]) -> list[IndexedPassage]:
         passages = [passage for work in works for passage in work.passages or ()]

@@ -69,6 +69,8 @@ async def test_what_may_be_left_out_and_what_is_ignored(tmp_path: Path) -> None:
             "line 2: readers must be a name or a list of names, not a map",
         ),
         ('{"id": "b", "text": "\\ud800"}', "r.jsonl:2", "line 2: "),
+        ({"id": "b", "text": "x", "attributes": {"a": None}}, "b", "line 2: the attribute 'a' must be a string, a num"),
+        ({"id": "b", "text": "x", "attributes": [1]}, "b", "line 2: attributes must be a mapping"),
         ({"id": "b", "text": "x", "reader": "hr"}, "b", "line 2: who may read it must be called readers"),
         ('{"id": "b", "text": "x", "deep": ' + "[" * 100_000, "r.jsonl:2", "line 2: nested too deeply"),
     ],
@@ -91,6 +93,26 @@ async def test_a_record_whose_readers_are_unclear_is_withdrawn_however_many_line
     assert isinstance(fault, Fault)
     assert fault.withdraw
     assert not any(change.withdraw for change in found if isinstance(change, Fault) and change.id != "b")
+
+
+async def test_attributes_come_along(tmp_path: Path) -> None:
+    said = {"kind": "memo", "year": 2024, "price": 19.99, "new": False, "a.b": "x"}
+    with_them, without = await changes(lines(tmp_path, {**GOOD, "attributes": said}, {"id": "b", "text": "x"}))
+    assert isinstance(with_them, Document)
+    assert isinstance(without, Document)
+    assert (with_them.attributes, without.attributes) == (said, {})
+
+
+@pytest.mark.parametrize("fault", [{"attributes": {"a": [1]}}, {"attributes": 5}, {"text": " "}])
+async def test_a_record_of_no_use_says_all_the_same_who_may_read_it(tmp_path: Path, fault: dict[str, object]) -> None:
+    faulty = {"text": "x", **fault}
+    found = await changes(
+        lines(tmp_path, *["broken"] * 150, {"id": "b", "readers": "hr", **faulty}, {"id": "c", **faulty})
+    )
+    (named,) = [change for change in found if change.id == "b"]
+    assert isinstance(named, Fault)
+    assert (named.readers, named.withdraw) == (frozenset({"hr"}), False)
+    assert "c" not in {change.id for change in found}, "a hundred are named, and those who say who may read them"
 
 
 async def test_bytes_that_are_not_utf8_are_a_broken_line(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rungwise_connectors.parsers import front_matter
 from rungwise_connectors.parsers.front_matter import FrontMatter
-from rungwise_connectors.types import ReadersError
+from rungwise_connectors.types import ParseError, ReadersError
 
 
 def test_the_four_fields_and_the_text_after_them() -> None:
@@ -54,6 +54,49 @@ def test_readers_that_cannot_be_read_are_refused_not_overlooked(block: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ("{year: 2024, price: -0.5, n: 1e3}", {"year": 2024.0, "price": -0.5, "n": 1000.0}),
+        ("{new: true, old: FALSE, ok: yes}", {"new": True, "old": False, "ok": "yes"}),
+        ("\n  kind: memo\n  zip: 00501\n  day: 2024-01-01", {"kind": "memo", "zip": "00501", "day": "2024-01-01"}),
+        ("{a: '1', b: \"true\", c: ''}", {"a": "1", "b": "true", "c": ""}),
+        ("{1: x, a.b: y}", {"1": "x", "a.b": "y"}),
+        ("", {}),
+        ("{}", {}),
+    ],
+)
+def test_attributes_with_the_kinds_that_they_have(attributes: str, expected: dict[str, object]) -> None:
+    said = front_matter.split(f"---\nattributes: {attributes}\n---\n")[0].attributes
+    assert said == expected
+    assert [type(value) for value in said.values()] == [type(value) for value in expected.values()]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ("memo", "must be a mapping"),
+        ("[a, b]", "must be a mapping"),
+        ("{a: [1]}", "'a' must be a string"),
+        ("{a: ~}", "'a' must be a string"),
+        ("{a: }", "'a' must be a string"),
+        ("{a: 9007199254740993}", "cannot be kept exactly"),
+        ("{a: 1e999}", "cannot be kept exactly"),
+        ('{a: "\\ud800"}', "no Unicode"),
+        ("{a: &x [b], c: *x}", "'a' must be a string"),
+        ("{a: b", "names attributes and is no YAML"),
+        ("{" + ", ".join(f"k{i}: {i}" for i in range(17)) + "}", "17 attributes"),
+    ],
+)
+def test_attributes_that_cannot_be_read_are_refused_with_a_reason(attributes: str, reason: str) -> None:
+    with pytest.raises(ParseError, match=f"front matter.*{reason}"):
+        front_matter.split(f"---\nattributes: {attributes}\n---\ntext")
+    if attributes != "{a: b":
+        with pytest.raises(ParseError) as caught:
+            front_matter.split(f"---\nattributes: {attributes}\nreaders: hr\n---\ntext")
+        assert caught.value.readers == frozenset({"hr"})
+
+
+@pytest.mark.parametrize(
     "text", ["---\nreaders: staff\ntext without an end", "\n---\nreaders: staff\n" + "x\n" * 20_000]
 )
 def test_readers_in_a_block_without_an_end_are_refused(text: str) -> None:
@@ -91,7 +134,28 @@ def test_aliases_do_not_multiply() -> None:
 BLOCKS = st.one_of(
     st.text(max_size=60),
     st.lists(
-        st.sampled_from(["readers", "title", ":", " ", "\n", "-", "[", "]", "{", "}", "&a", "*a", "? ", "|", "#"])
+        st.sampled_from(
+            [
+                "readers",
+                "attributes",
+                "title",
+                "1",
+                "~",
+                ":",
+                " ",
+                "\n",
+                "-",
+                "[",
+                "]",
+                "{",
+                "}",
+                "&a",
+                "*a",
+                "? ",
+                "|",
+                "#",
+            ]
+        )
     ).map("".join),
 )
 
@@ -104,7 +168,7 @@ def test_no_block_breaks_it(block: str) -> None:
     text = f"---\n{block}\n---\nrest"
     try:
         said, rest = front_matter.split(text)
-    except ReadersError:
+    except ParseError:
         return
     assert text.endswith(rest)
     assert rest
