@@ -17,6 +17,7 @@ SURFACES: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": USER}),
     "completions": ("/v1/completions", {"prompt": "one"}),
     "prompts": ("/v1/completions", {"prompt": ["one", "two", "three"]}),
+    "responses": ("/v1/responses", {"input": "one"}),
     "messages": ("/v1/messages", {"messages": USER, "max_tokens": 9}),
 }
 PHASES = {
