@@ -34,7 +34,8 @@ class Kept(Struct, frozen=True):
 
 class KeptQuery(Struct, frozen=True):
     """Which things to list, by time of creation and then id. `after` and `before` are ids of that list; either is
-    left out of it. `owner` None means anybody's; of `states`, empty means any.
+    left out of it, and with `before` alone it is the things nearest to it. `owner` None means anybody's; of `parent`
+    and `states`, empty means any.
     """
 
     kind: Kind

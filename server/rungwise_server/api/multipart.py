@@ -1,5 +1,6 @@
 """A form of `multipart/form-data`, part by part as it comes in: never held whole, in memory or on disk."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -31,17 +32,22 @@ class Part:
         return _text(bytes(value), self.name)
 
 
-async def read_form(content_type: str, chunks: AsyncIterable[bytes]) -> AsyncIterator[Part]:
+async def read_form(content_type: str, chunks: AsyncIterable[bytes], patience: float = 60.0) -> AsyncIterator[Part]:
     """The parts, in the order that they come in. What is not read of one is passed over when the next is asked for.
 
+    Args:
+        content_type: the header.
+        chunks: the body.
+        patience: seconds to wait for a chunk: a client that vanished without a word must not be waited for for ever.
+
     Raises:
-        BadRequest: it is no such form, or is cut short.
+        BadRequest: it is no such form, or is cut short, or (408) nothing comes any more.
         TooLarge: it has too many parts.
     """
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise BadRequest("Send a form: `multipart/form-data`, with a boundary.", code="invalid_form")
-    reader = _Reader(options[b"boundary"], chunks)
+    reader = _Reader(options[b"boundary"], chunks, patience)
     for _ in range(_PARTS):
         headers = await reader.next_part()
         if headers is None:
@@ -53,8 +59,9 @@ async def read_form(content_type: str, chunks: AsyncIterable[bytes]) -> AsyncIte
 class _Reader:
     """Turns the parser's calls into a queue that is filled by a chunk at a time."""
 
-    def __init__(self, boundary: bytes, chunks: AsyncIterable[bytes]) -> None:
+    def __init__(self, boundary: bytes, chunks: AsyncIterable[bytes], patience: float) -> None:
         self._chunks = aiter(chunks)
+        self._patience = patience
         self._queue: deque[dict[bytes, bytes] | bytes | None] = deque()
         """Headers begin a part, bytes are its data, None ends it."""
         self._headers: dict[bytes, bytes] = {}
@@ -94,7 +101,7 @@ class _Reader:
 
     async def _fill(self) -> bool:
         while not self._queue:
-            chunk = await anext(self._chunks, None)
+            chunk = await self._chunk()
             if chunk is None:
                 if not self._whole:
                     raise BadRequest("The form is cut short: its last boundary is missing.", code="invalid_form")
@@ -102,6 +109,15 @@ class _Reader:
             with _form_errors():
                 self._parser.write(chunk)
         return True
+
+    async def _chunk(self) -> bytes | None:
+        try:
+            async with asyncio.timeout(self._patience):
+                return await anext(self._chunks, None)
+        except TimeoutError:
+            error = BadRequest(f"Nothing of the form came for {self._patience:g} seconds.", code="request_timeout")
+            error.status = 408
+            raise error from None
 
     def _begin(self) -> None:
         self._headers = {}

@@ -1,5 +1,6 @@
 """Forms are read part by part, however their bytes are cut, and nothing that is no form gets through."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -118,3 +119,15 @@ async def test_limits_of_parts_and_fields() -> None:
 async def test_what_is_not_read_is_passed_over() -> None:
     data = form(('name="a"', b"1" * 1000), ('name="b"', b"2"))
     assert [part.name async for part in read_form(TYPE, _cut(data, [30] * 20))] == ["a", "b"]
+
+
+async def test_a_client_that_vanished_is_not_waited_for() -> None:
+    async def stalls() -> AsyncIterator[bytes]:
+        yield form(('name="a"', b"1"), ('name="b"', b"2"))[:-30]
+        await asyncio.Event().wait()
+
+    parts = aiter(read_form(TYPE, stalls(), patience=0.01))
+    assert (await anext(parts)).name == "a"
+    with pytest.raises(BadRequest, match=r"for 0\.01 seconds") as caught:
+        await anext(parts)
+    assert caught.value.status == 408
