@@ -123,4 +123,5 @@ job = Table(
     Column("free_at", Float(53), nullable=False, comment="When the lease, or the wait for another try, is over."),
     Column("attempts", Integer, nullable=False),
     UniqueConstraint("kind", "subject"),
+    Index(None, "kind", "position"),
 )

@@ -7,6 +7,7 @@ done, so that two workers are never on one subject, and putting it twice does it
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Raw
@@ -16,6 +17,9 @@ from rungwise_server.database import Database
 from rungwise_server.database import job as table
 from rungwise_server.keeping import Job
 from rungwise_server.types import new_id
+
+_TRIES = 5
+"""How often the oldest job may be snatched away by others before there is none for this worker now."""
 
 
 class SqlQueue:
@@ -71,23 +75,28 @@ class SqlQueue:
         )
 
     def _take(self, kinds: Sequence[str], worker: str, lease: float) -> Job | None:
-        now = self._clock()
-        free = sa.select(table).where(table.c.kind.in_(sorted(kinds)), table.c.free_at <= now)
-        oldest = free.order_by(table.c.position).limit(1)
+        for _ in range(_TRIES):
+            kind = self._oldest(kinds)
+            if kind is None:
+                break
+            now = self._clock()
+            with self._database.write() as connection:
+                row = connection.execute(_free(kind, now).with_for_update(skip_locked=True)).first()
+                if row is not None:
+                    connection.execute(
+                        sa.update(table)
+                        .where(table.c.position == row.position)
+                        .values(worker=worker, free_at=now + lease, attempts=row.attempts + 1)
+                    )
+                    return Job(row.id, row.kind, row.subject, Raw(row.body.encode()), row.attempts + 1)
+        return None
+
+    def _oldest(self, kinds: Sequence[str]) -> str | None:
+        """The kind of the oldest free job. Asked without a lock: an idle worker need not hold up those who write."""
         with self._database.read() as connection:
-            # An idle worker asks every second: it need not hold up those who write.
-            if connection.execute(oldest).first() is None:
-                return None
-        with self._database.write() as connection:
-            row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
-            if row is None:
-                return None
-            connection.execute(
-                sa.update(table)
-                .where(table.c.position == row.position)
-                .values(worker=worker, free_at=now + lease, attempts=row.attempts + 1)
-            )
-        return Job(row.id, row.kind, row.subject, Raw(row.body.encode()), row.attempts + 1)
+            rows = [connection.execute(_free(kind, self._clock())).first() for kind in dict.fromkeys(kinds)]
+        found = [row for row in rows if row is not None]
+        return min(found, key=lambda row: int(row.position)).kind if found else None
 
     def _free(self, job: Job, worker: str, wait: float, then: str) -> bool:
         with self._database.write() as connection:
@@ -105,6 +114,11 @@ class SqlQueue:
         behind = sa.case((table.c.next_body.is_not(None), 1), else_=0)
         with self._database.read() as connection:
             return int(connection.execute(sa.select(sa.func.coalesce(sa.func.sum(idle + behind), 0))).scalar_one())
+
+
+def _free(kind: str, now: float) -> sa.Select[Any]:
+    """The oldest job of a kind that nobody has. One kind at a time: for several, databases sort all that wait."""
+    return sa.select(table).where(table.c.kind == kind, table.c.free_at <= now).order_by(table.c.position).limit(1)
 
 
 def _held(job: Job, worker: str) -> Sequence[sa.ColumnElement[bool]]:

@@ -43,3 +43,4 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name="uq_job_id"),
         sa.UniqueConstraint("kind", "subject", name="uq_job_kind_subject"),
     )
+    op.create_index("ix_job_kind_position", "job", ["kind", "position"])
