@@ -37,6 +37,7 @@ from rungwise_server.api.moderations import Moderate, Moderations
 from rungwise_server.api.openapi import describe
 from rungwise_server.api.rerank import Rerank
 from rungwise_server.api.responses import Responses
+from rungwise_server.api.responses_compact import Compaction
 from rungwise_server.api.responses_kept import responses_api
 from rungwise_server.api.sources import sources_api
 from rungwise_server.api.surface import Surface
@@ -129,6 +130,7 @@ def create_app(
         "/v2/rerank": Rerank(parts.reranker, version=2),
         "/v1/moderations": Moderations(parts.moderate),
         "/v1/responses": responses,
+        "/v1/responses/compact": Compaction(responses.store),
     }
     operations = {
         "/v1/chat/completions": chat_openapi.OPERATION,
@@ -138,6 +140,7 @@ def create_app(
         **{path: rerank_openapi.operation(path) for path in ("/v1/rerank", "/rerank", "/v2/rerank")},
         "/v1/moderations": moderations_openapi.OPERATION,
         "/v1/responses": responses_openapi.OPERATION,
+        "/v1/responses/compact": responses_openapi.COMPACT,
     }
     describe(rest, operations)
     endpoints = {path: Endpoint(s, engine, gate, max_body, public_url) for path, s in surfaces.items()}

@@ -45,6 +45,7 @@ class InputItem(Struct):
     name: str | None = None
     arguments: str | None = None
     output: str | list[Part] | None = None
+    encrypted_content: str | None = None
 
     @property
     def kind(self) -> str:
@@ -57,8 +58,15 @@ class InputItem(Struct):
 _ITEM = msgspec.json.Decoder(InputItem)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
-_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
+_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "reasoning": "rs",
+    "compaction": "cmp",
+}
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
+_SEAL = b"rungwise compaction 1\n"
 _SEEN_ONLY = ("reasoning", "file_search_call")
 """Items that clients send back and no chat takes: what was thought and searched, its outcome being in the messages."""
 
@@ -90,7 +98,7 @@ def kept_form(items: Sequence[Raw], response_id: str) -> list[Raw]:
         fields = {name: value for name, value in _FIELDS.decode(raw).items() if bytes(value) != b"null"}
         fields["type"] = _raw(item.kind)
         fields.setdefault("id", _raw(item_id(_PREFIXES.get(item.kind, "item"), response_id, f"i{place}")))
-        if item.kind != "reasoning":
+        if item.kind not in ("reasoning", "compaction"):
             fields.setdefault("status", _raw("completed"))
         if item.kind == "message":
             said = item.role == "assistant"
@@ -150,6 +158,9 @@ class _Chat:
         self._end_turn()
         if item.kind == "function_call_output":
             self._add_output(item)
+        elif item.kind == "compaction":
+            # As what the user says: a summary may quote whoever wrote a document, and is no instruction of the system.
+            self._done.append(text_message("user", f"What was said before, in short:\n{unsealed(item) or ''}"))
         elif item.role == "assistant":
             self._speaking = True
             self._said = _plain(item.content)
@@ -187,6 +198,20 @@ class _Chat:
         if not done:
             raise BadRequest("The input has nothing that could be answered.", param="input")
         return tuple(done)
+
+
+def sealed(summary: str) -> str:
+    """The content of a compaction: for this server alone, though no secret is in it that its client has not told."""
+    return base64.b64encode(_SEAL + summary.encode()).decode()
+
+
+def unsealed(item: InputItem) -> str | None:
+    """The summary in a compaction; None where there is none of ours."""
+    try:
+        content = base64.b64decode(item.encrypted_content or "", validate=True)
+        return content.removeprefix(_SEAL).decode() if content.startswith(_SEAL) else None
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _message(role: str, content: str | list[Part] | None) -> Message:
@@ -241,10 +266,13 @@ def _check(item: InputItem, where: str) -> None:
     elif kind == "function_call_output":
         _need(item, where, "call_id", "output")
         _check_parts(item.output or "", f"{where}.output")
+    elif kind == "compaction":
+        if unsealed(item) is None:
+            raise BadRequest("This is no compaction of this server's.", param=f"{where}.encrypted_content")
     elif kind not in _SEEN_ONLY:
         raise BadRequest(
             f"Items of type {kind!r} are not taken: there are message, function_call, function_call_output, reasoning, "
-            "file_search_call and item_reference.",
+            "file_search_call, compaction and item_reference.",
             param=f"{where}.type",
             code="unsupported_value",
         )

@@ -63,6 +63,11 @@ _ITEM = {
         },
         {
             "type": "object",
+            "required": ["type", "encrypted_content"],
+            "properties": {"type": {"enum": ["compaction"]}, "encrypted_content": {"type": "string"}},
+        },
+        {
+            "type": "object",
             "required": ["type", "id"],
             "properties": {"type": {"enum": ["item_reference"]}, "id": {"type": "string", "minLength": 1}},
         },
@@ -173,6 +178,38 @@ OPERATION: dict[str, Any] = {
                 "application/json": {"schema": {"type": "object"}},
                 "text/event-stream": {"schema": {"type": "string"}},
             },
+        },
+    },
+}
+
+COMPACT: dict[str, Any] = {
+    "tags": ["responses"],
+    "operationId": "compact_response",
+    "summary": "Make a long conversation short: items to send in its place.",
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "model": {"type": "string", "minLength": 1},
+                        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": _ITEM}, {"type": "null"}]},
+                        "previous_response_id": _TEXT,
+                        "instructions": _TEXT,
+                        "prompt_cache_key": _TEXT,
+                    },
+                }
+            }
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "A `response.compaction`: what users said as it was, and the rest in an item that this "
+            "server reads.",
+            "content": {"application/json": {"schema": {"type": "object"}}},
         },
     },
 }

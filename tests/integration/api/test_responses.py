@@ -483,3 +483,51 @@ async def test_when_the_client_leaves_the_model_sees_it_within_a_second(
         while not (found := await rows(log)):
             await asyncio.sleep(0.01)
     assert found[0].outcome == "cancelled"
+
+
+async def test_a_long_conversation_is_made_short_and_goes_on(
+    client: AsyncOpenAI, upstream: FakeUpstream, log: MemoryLog
+) -> None:
+    upstream.script = Reply(tool_calls=(CALL,))
+    first = await client.responses.create(model="default", input="weather in Bonn ?", tools=[WEATHER])
+    upstream.script = Reply(text="The user asked for the weather in Bonn.")
+    output: Any = {"type": "function_call_output", "call_id": "call_1", "output": "rain"}
+    raw = await client.responses.with_raw_response.compact(
+        model="default", input=[output], previous_response_id=first.id
+    )
+    compacted = raw.parse()
+    (task,) = upstream.last.json["messages"]
+    assert "weather in Bonn ?" in task["content"]
+    assert "get_weather" in task["content"]
+    assert "tool: rain" in task["content"]
+    assert [item.type for item in compacted.output] == ["message", "compaction"]
+    assert compacted.usage.total_tokens > 0
+    assert (await rows(log))[-1].housekeeping
+    upstream.script = Reply(text="It rains.")
+    again: Any = [*json.loads(raw.text)["output"], {"role": "user", "content": "and ?"}]
+    kept = await client.responses.create(model="default", input=again)
+    texts = [message["content"] for message in upstream.last.json["messages"]]
+    assert texts[1:3] == [
+        "weather in Bonn ?",
+        "What was said before, in short:\nThe user asked for the weather in Bonn.",
+    ]
+    items = (await client.responses.input_items.list(kept.id, order="asc")).data
+    assert [item.type for item in items] == ["message", "compaction", "message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"input": "x"}, "model"),
+        ({"model": "default"}, "input"),
+        ({"model": "default", "input": "x", "stream": True}, "stream"),
+        (
+            {"model": "default", "input": [{"type": "compaction", "encrypted_content": "gAAA"}]},
+            "input[0].encrypted_content",
+        ),
+    ],
+)
+async def test_what_cannot_be_made_short(url: str, body: object, param: str) -> None:
+    async with httpx.AsyncClient(headers={"authorization": "Bearer rw-ana"}) as http:
+        answer = await http.post(f"{url}/v1/responses/compact", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
