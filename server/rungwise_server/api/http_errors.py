@@ -1,6 +1,6 @@
 """FastAPI's own errors, and whatever else happens behind it, in the shape that every client here knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -57,13 +57,28 @@ def _of_http(request: Request, error: HTTPException, allowed: Callable[[Scope], 
     return told
 
 
+def _place(loc: Sequence[str | int], body: object, type: str) -> Iterator[str | int]:
+    """The way to what is wrong, without the part of the request and without the names that pydantic gives to the
+    members of a union: those are no keys of the body.
+    """
+    for part in loc[1:]:
+        if loc[0] != "body" or (type == "missing" and part == loc[-1]):
+            yield part
+        elif isinstance(body, dict) and part in body:
+            yield part
+            body = body[part]
+        elif isinstance(body, list) and isinstance(part, int):
+            yield part
+            body = body[part]
+
+
 def _of_validation(error: RequestValidationError) -> BadRequest:
     """The first thing that is wrong; `param` is where, without the part of the request that it stands in."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         reason = first.get("ctx", {}).get("error", "")
         return BadRequest(f"The body is not valid JSON: {reason}.", code="invalid_json")
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
+    where = ".".join(str(part) for part in _place(first["loc"], error.body, first["type"]))
     if where and first["type"] in _SAID:
         said, code = _SAID[first["type"]]
         return BadRequest(said.format(where), param=where, code=code)
