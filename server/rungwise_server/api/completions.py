@@ -14,7 +14,7 @@ from rungwise_server.api.chat import DONE
 from rungwise_server.api.chat_wire import Annotation, annotations
 from rungwise_server.api.completions_wire import Ask, Choice, Writer, read_ask, read_logprobs
 from rungwise_server.api.errors import error_body
-from rungwise_server.api.surface import Asked, Reply, collect
+from rungwise_server.api.surface import Asked, Reply, collect, told_in_stream
 from rungwise_server.engine import Engine
 from rungwise_server.errors import RungwiseError
 from rungwise_server.types import Caller, ChatRequest, Citation, Delta, Usage
@@ -84,8 +84,8 @@ class Completions:
                     async for delta in answer:
                         if body := exchange.delta(delta):
                             yield body
-                except RungwiseError as error:
-                    yield await exchange.broken(answer, error)
+                except Exception as error:  # the response has begun
+                    yield await exchange.broken(answer, await told_in_stream(error, answer))
                     return
                 usages.append(answer.usage)
         yield exchanges[0].end(_sum(usages))

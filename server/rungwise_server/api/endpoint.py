@@ -12,9 +12,8 @@ from rungwise_server.answer import Answer
 from rungwise_server.api.asgi import BROKEN, ClientGone, Headers, Receive, Scope, Send, read_body, send_whole
 from rungwise_server.api.auth import Gate
 from rungwise_server.api.errors import error_headers, error_status
-from rungwise_server.api.surface import Asked, Exchange, Reply, Surface, collect
+from rungwise_server.api.surface import Asked, Exchange, Reply, Surface, collect, told_in_stream
 from rungwise_server.engine import Engine
-from rungwise_server.errors import RungwiseError
 from rungwise_server.types import Ids
 
 _EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -106,8 +105,8 @@ async def _stream(exchange: Exchange, answer: Answer, send: Send) -> None:
         async for delta in answer:
             if body := exchange.delta(delta):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
-    except RungwiseError as error:
-        end = await exchange.broken(answer, error)
+    except Exception as error:  # the response has begun: whatever it is must be told within it
+        end = await exchange.broken(answer, await told_in_stream(error, answer))
         await send({"type": "http.response.body", "body": end, BROKEN: True})
     else:
         end = await exchange.close(answer)

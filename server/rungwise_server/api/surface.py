@@ -11,8 +11,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from rungwise_server.answer import Answer
+from rungwise_server.api.errors import error_status
 from rungwise_server.engine import Engine
-from rungwise_server.errors import RungwiseError
+from rungwise_server.errors import RungwiseError, StreamBroken
 from rungwise_server.types import Caller, ChatRequest, Delta
 
 
@@ -94,3 +95,12 @@ async def collect(answer: Answer) -> bytes:
     async for delta in answer:
         wire = wire or delta.wire
     return wire
+
+
+async def told_in_stream(error: Exception, answer: Answer) -> RungwiseError:
+    """What a client is told of an error in mid-stream; a fault of ours is logged, and keeps its words inside."""
+    if isinstance(error, RungwiseError):
+        return error
+    error_status(error)
+    await answer.finish("broken", repr(error))
+    return StreamBroken("Something in the server failed; its log says what.")

@@ -19,7 +19,7 @@ from rungwise_server.testing.retrieval_index import MemoryIndex
 from rungwise_server.testing.retriever import passage
 from rungwise_server.testing.serving import serving
 from rungwise_server.testing.upstream import FakeUpstream, Reply
-from rungwise_server.types import Inference, LogQuery, ToolCall
+from rungwise_server.types import ChatRequest, Delta, Inference, LogQuery, ToolCall
 
 PASSAGES = [
     passage("Annual leave is 25 days.", "everyone", number=1, title="Handbook"),
@@ -279,6 +279,37 @@ async def test_a_stream_that_breaks_says_so_and_still_ends(url: str, upstream: F
     (row,) = await logged(log)
     assert row.outcome == "broken"
     assert row.choices[0].text
+
+
+class Faulty:
+    """A model with a fault that nobody foresaw."""
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
+        yield Delta(text="one ", model="faulty")
+        raise RuntimeError("a secret of the inside")
+
+
+@pytest.mark.parametrize(
+    ("path", "asks"),
+    [
+        ("/v1/chat/completions", {"messages": USER}),
+        ("/v1/completions", {"prompt": "x"}),
+        ("/v1/completions", {"prompt": ["x", "y"]}),
+        ("/v1/messages", {"messages": USER, "max_tokens": 9}),
+    ],
+)
+async def test_a_fault_of_ours_in_mid_stream_is_told_without_its_words(
+    log: MemoryLog, path: str, asks: dict[str, Any]
+) -> None:
+    body = {"model": "default", "stream": True, **asks}
+    async with serving(small_engine(Faulty(), log=log), MemoryIndex()) as url, httpx.AsyncClient() as http:
+        response = await http.post(f"{url}{path}", json=body)
+    assert response.status_code == 200
+    assert "its log says what" in response.text
+    assert "secret" not in response.text
+    assert response.text.endswith("data: [DONE]\n\n") == (path != "/v1/messages")
+    (row,) = await logged(log)
+    assert (row.outcome, row.choices[0].text) == ("broken", "one ")
 
 
 async def test_two_hundred_at_once_each_get_their_own_answer(client: AsyncOpenAI, log: MemoryLog) -> None:
