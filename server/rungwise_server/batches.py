@@ -56,6 +56,8 @@ class BatchBody(Struct, frozen=True, omit_defaults=True):
     output_tokens: int = 0
     cached_tokens: int = 0
     problems: tuple[Problem, ...] = ()
+    ending: Literal["", "completed", "expired"] = ""
+    """How it ends, once its files are being made."""
     output_file_id: str = ""
     error_file_id: str = ""
     in_progress_at: float = 0.0

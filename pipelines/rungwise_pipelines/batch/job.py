@@ -81,6 +81,9 @@ class Batches:
             self._clear(job.subject)
             return
         body = batch_body(kept)
+        if body.ending and self._output(job.subject).parent.exists():
+            await self._finish(job.subject, body.ending)
+            return
         try:
             path = await self._blobs.path((await self._files.get(body.input_file_id, kept.owner)).id)
         except NotFound:
@@ -102,17 +105,15 @@ class Batches:
 
     async def _work(self, id: str, body: BatchBody, plan: Plan) -> None:
         await change_batch(self._kept, id, lambda kept, body: _begun(kept, body, plan.lines))
-        folder = self._folder(id)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        output, errors = folder / "output.jsonl", folder / "errors.jsonl"
+        output, errors = self._output(id), self._errors(id)
+        output.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         mark = Mark(plan.fingerprint, ", ".join(sorted(body.caller.principals)), body.input_file_id)
         async with self._shared.asking(body.caller, body.sources) as asker:
             with open_output(output, errors, mark, asker.error) as files:
                 tally = Tally()
                 await _marked(plan, files.recover(tally))
                 end = await self._answered(id, body, plan, files, tally, asker)
-        await self._finish(id, end, output, errors)
-        self._clear(id)
+        await self._finish(id, end)
 
     async def _answered(
         self, id: str, body: BatchBody, plan: Plan, files: Output, tally: Tally, asker: Asker
@@ -130,11 +131,11 @@ class Batches:
                 finally:
                     watching.cancel()
             kept = await self._count(id, tally)
+        status: Status = "cancelled" if kept.state == "cancelling" else "completed" if end == "done" else "expired"
         if end == "done":
-            return "completed"
+            return status
         if end == "upstream":
             raise Unavailable(f"no answer has come for a while: {tally.trouble}")
-        status: Status = "cancelled" if kept.state == "cancelling" else "expired"
         await _marked(plan, files.results())
         await asyncio.to_thread(_leave_out, plan, files, status, tally)
         await self._count(id, tally)
@@ -168,17 +169,22 @@ class Batches:
 
         return await change_batch(self._kept, id, counted)
 
-    async def _finish(self, id: str, status: Status, output: Path, errors: Path) -> None:
+    async def _finish(self, id: str, status: Status) -> None:
         """Hand both files to the batch's owner. A kill in here leaves at most what the next attempt finds again."""
-        kept = await change_batch(self._kept, id, lambda kept, body: moved(kept, body, "finalizing"))
+
+        def finalizing(kept: Kept, body: BatchBody) -> Kept | None:
+            return None if status == "cancelled" else moved(kept, replace(body, ending=status), "finalizing")
+
+        kept = await change_batch(self._kept, id, finalizing)
         body = batch_body(kept)
-        answers = await self._handed(kept, body, output, f"{id}_output.jsonl")
-        failures = await self._handed(kept, body, errors, f"{id}_error.jsonl")
+        answers = await self._handed(kept, body, self._output(id), f"{id}_output.jsonl")
+        failures = await self._handed(kept, body, self._errors(id), f"{id}_error.jsonl")
 
         def ended(kept: Kept, body: BatchBody) -> Kept:
             return moved(kept, replace(body, output_file_id=answers, error_file_id=failures), status)
 
         await change_batch(self._kept, id, ended)
+        self._clear(id)
 
     async def _handed(self, kept: Kept, body: BatchBody, path: Path, name: str) -> str:
         """The id of the file; empty where there is nothing to hand over."""
@@ -209,11 +215,14 @@ class Batches:
             await change_batch(self._kept, id, failed)
         self._clear(id)
 
-    def _folder(self, id: str) -> Path:
-        return self._settings.home / "batches" / id
+    def _output(self, id: str) -> Path:
+        return self._settings.home / "batches" / id / "output.jsonl"
+
+    def _errors(self, id: str) -> Path:
+        return self._output(id).with_name("errors.jsonl")
 
     def _clear(self, id: str) -> None:
-        shutil.rmtree(self._folder(id), ignore_errors=True)
+        shutil.rmtree(self._output(id).parent, ignore_errors=True)
 
 
 class _SharedHouse:
