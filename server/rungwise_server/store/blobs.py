@@ -150,6 +150,7 @@ async def _on_thread(function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
+        task.exception()  # if there is one, nobody waits for it any more
         raise
     except FileNotFoundError as error:
         raise NotFound("The bytes of this upload are not there.") from error

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Raw
@@ -13,6 +14,9 @@ from rungwise_server.database import Database
 from rungwise_server.database import kept as table
 from rungwise_server.errors import Conflict, NotFound
 from rungwise_server.keeping import Kept, KeptQuery, Kind
+
+_SELECT: sa.Select[Any] = sa.select(*(table.c[name] for name in Kept.__struct_fields__))
+"""The columns in the order of a Kept's fields: ten thousand rows are a page."""
 
 
 class SqlKept:
@@ -75,7 +79,7 @@ class SqlKept:
     def _get(self, kind: Kind, id: str, owner: str | None) -> Kept | None:
         if not _can_be(id):
             return None
-        statement = sa.select(table).where(table.c.kind == kind, table.c.id == id, ~self._expired())
+        statement = _SELECT.where(table.c.kind == kind, table.c.id == id, ~self._expired())
         if owner is not None:
             statement = statement.where(table.c.owner == owner)
         with self._database.read() as connection:
@@ -116,7 +120,7 @@ class SqlKept:
         # Away from the start of the list, or, with `before` alone, from its mark back to the start.
         backwards = bool(query.before) and not query.after
         falling = query.newest_first != backwards
-        statement = sa.select(table).where(*chosen)
+        statement = _SELECT.where(*chosen)
         if query.states:
             statement = statement.where(table.c.state.in_(sorted(query.states)))
         with self._database.read() as connection:
@@ -135,7 +139,7 @@ class SqlKept:
         return found[::-1] if backwards else found
 
     def _sweep(self, kind: Kind, limit: int) -> Sequence[Kept]:
-        expired = sa.select(table).where(table.c.kind == kind, self._expired())
+        expired = _SELECT.where(table.c.kind == kind, self._expired())
         with self._database.read() as connection:
             return [_kept(row) for row in connection.execute(expired.order_by(table.c.expires_at).limit(limit))]
 
@@ -151,18 +155,9 @@ class SqlKept:
         return (table.c.expires_at > 0) & (table.c.expires_at <= self._clock())
 
 
-def _kept(row: sa.Row[tuple[object, ...]]) -> Kept:
-    return Kept(
-        id=row.id,
-        kind=row.kind,
-        owner=row.owner,
-        created_at=row.created_at,
-        body=Raw(row.body.encode()),
-        parent=row.parent,
-        state=row.state,
-        expires_at=row.expires_at,
-        revision=row.revision,
-    )
+def _kept(row: Sequence[Any]) -> Kept:
+    id, kind, owner, created_at, body, parent, state, expires_at, revision = row
+    return Kept(id, kind, owner, created_at, Raw(body.encode()), parent, state, expires_at, revision)
 
 
 def _can_be(id: str) -> bool:
