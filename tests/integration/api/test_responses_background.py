@@ -3,8 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -16,9 +17,12 @@ from openai.types.responses import Response
 
 from rungwise_server.api.responses_store import Body
 from rungwise_server.app import create_app
-from rungwise_server.keeping import KeptQuery, KeptStore
+from rungwise_server.database import open_database
+from rungwise_server.errors import Unavailable
+from rungwise_server.keeping import Kept, KeptQuery, KeptStore
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
+from rungwise_server.store.sql import SqlKept
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.keeping import MemoryKept
 from rungwise_server.testing.serving import fake_parts, listening
@@ -40,8 +44,10 @@ def log() -> MemoryLog:
 
 
 @pytest.fixture
-def kept() -> MemoryKept:
-    return MemoryKept()
+def kept(tmp_path: Path) -> Iterator[KeptStore]:
+    database = open_database(f"sqlite:///{tmp_path / 'kept.db'}")
+    yield SqlKept(database)
+    database.close()
 
 
 @asynccontextmanager
@@ -53,7 +59,7 @@ async def server(upstream: FakeUpstream, log: MemoryLog, kept: KeptStore) -> Asy
 
 
 @pytest.fixture
-async def client(upstream: FakeUpstream, log: MemoryLog, kept: MemoryKept) -> AsyncIterator[AsyncOpenAI]:
+async def client(upstream: FakeUpstream, log: MemoryLog, kept: KeptStore) -> AsyncIterator[AsyncOpenAI]:
     async with server(upstream, log, kept) as made:
         yield made
 
@@ -103,7 +109,7 @@ async def test_its_failure_is_told(client: AsyncOpenAI, upstream: FakeUpstream) 
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("delete", [False, True])
 async def test_cancelling_or_deleting_aborts_the_model_from_any_server(
-    client: AsyncOpenAI, upstream: FakeUpstream, log: MemoryLog, kept: MemoryKept, elsewhere: bool, delete: bool
+    client: AsyncOpenAI, upstream: FakeUpstream, log: MemoryLog, kept: KeptStore, elsewhere: bool, delete: bool
 ) -> None:
     upstream.script = SLOW
     queued = await client.responses.create(model="default", input="work", background=True)
@@ -130,7 +136,7 @@ async def test_cancelling_or_deleting_aborts_the_model_from_any_server(
 
 
 async def test_a_stream_can_be_left_and_taken_up_again_at_any_server(
-    client: AsyncOpenAI, upstream: FakeUpstream, log: MemoryLog, kept: MemoryKept
+    client: AsyncOpenAI, upstream: FakeUpstream, log: MemoryLog, kept: KeptStore
 ) -> None:
     upstream.script = Reply(text="one two three four five six ", delay=0.25)
     stream = await client.responses.create(model="default", input="count", background=True, stream=True)
@@ -160,7 +166,7 @@ async def test_a_stream_can_be_left_and_taken_up_again_at_any_server(
     assert [event.type for event in again] == [event.type for event in events]
 
 
-async def test_one_whose_server_died_has_failed(client: AsyncOpenAI, upstream: FakeUpstream, kept: MemoryKept) -> None:
+async def test_one_whose_server_died_has_failed(client: AsyncOpenAI, upstream: FakeUpstream, kept: KeptStore) -> None:
     upstream.script = SLOW
     stream = await client.responses.create(model="default", input="work", background=True, stream=True)
     async for event in stream:
@@ -181,7 +187,7 @@ async def test_one_whose_server_died_has_failed(client: AsyncOpenAI, upstream: F
 
 
 async def test_a_server_that_stops_leaves_nothing_in_progress(
-    upstream: FakeUpstream, log: MemoryLog, kept: MemoryKept
+    upstream: FakeUpstream, log: MemoryLog, kept: KeptStore
 ) -> None:
     upstream.script = SLOW
     async with server(upstream, log, kept) as client:
@@ -207,3 +213,22 @@ async def test_events_end_with_done(client: AsyncOpenAI) -> None:
     assert made.text.endswith("data: [DONE]\n\n")
     assert again.text == made.text
     assert again.headers["content-type"].startswith("text/event-stream")
+
+
+class Down(MemoryKept):
+    """A store whose database is down."""
+
+    async def add(self, kept: Kept) -> Kept:
+        raise Unavailable("the database is down")
+
+
+async def test_without_the_database_answers_go_on_and_say_that_they_are_not_kept(
+    upstream: FakeUpstream, log: MemoryLog
+) -> None:
+    async with server(upstream, log, Down()) as client:
+        answer = await client.responses.create(model="default", input="hi")
+        assert (answer.output_text, answer.to_dict()["store"]) == ("hi", False)
+        async with client.responses.stream(model="default", input="hi") as stream:
+            assert (await stream.get_final_response()).to_dict()["store"] is False
+        with pytest.raises(openai.InternalServerError, match="database is down"):
+            await client.responses.create(model="default", input="hi", background=True)
