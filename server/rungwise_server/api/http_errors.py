@@ -64,12 +64,13 @@ def _place(loc: Sequence[str | int], body: object, type: str) -> Iterator[str | 
     for part in loc[1:]:
         if loc[0] != "body" or (type == "missing" and part == loc[-1]):
             yield part
-        elif isinstance(body, dict) and part in body:
+        elif isinstance(body, dict | list) and _is_in(part, body):
             yield part
-            body = body[part]
-        elif isinstance(body, list) and isinstance(part, int):
-            yield part
-            body = body[part]
+            body = body[part]  # type: ignore[index]  # a list's part is a number
+
+
+def _is_in(part: str | int, body: dict[object, object] | list[object]) -> bool:
+    return part in body if isinstance(body, dict) else isinstance(part, int)
 
 
 def _of_validation(error: RequestValidationError) -> BadRequest:
