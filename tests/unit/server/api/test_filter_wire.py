@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -51,12 +51,14 @@ def depth(filter: Filter) -> int:
     return 1 + max(map(depth, filter.filters), default=0) if isinstance(filter, Combine) else 1
 
 
+@settings(deadline=None)
 @given(filters)
 def test_what_was_written_is_read(filter: Filter) -> None:
     if depth(filter) <= DEEPEST:
         assert read(wire(filter)) == filter
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40) | st.recursive(st.none() | scalars, st.lists).map(msgspec.json.encode))
 def test_nothing_else_than_a_refusal(body: bytes) -> None:
     with pytest.raises(BadRequest) as caught:

@@ -159,7 +159,7 @@ deltas = st.tuples(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(deltas, max_size=8),
     st.sampled_from(["stop", "length", "content_filter", "tool_calls", "broken"]),

@@ -65,7 +65,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=300, deadline=None)
 @given(bodies)
 def test_any_body_is_read_or_refused_by_name(body: dict[str, Any]) -> None:
     refused: BadRequest | None = None
@@ -110,6 +110,7 @@ good = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(good, min_size=1, max_size=6))
 def test_the_kept_form_is_openais_keeps_its_form_and_means_the_same(given: list[dict[str, Any]]) -> None:
     once = kept(*given)
