@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rungwise_server.api.messages_events import Events
@@ -35,6 +35,7 @@ def written(steps: Sequence[str | Citation | ToolCall]) -> list[dict[str, Any]]:
     return [json.loads(e.split(b"\ndata: ")[1]) for e in out.removesuffix(b"\n\n").split(b"\n\n")]
 
 
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_blocks_are_started_and_stopped_once_in_order_and_nothing_is_lost(
     steps: list[str | Citation | ToolCall],
