@@ -104,9 +104,10 @@ class Front:
             await send_whole(_with_headers(send), error_status(error), error_body(error), error_headers(error))
 
     def allowed(self, scope: Scope) -> list[str]:
-        """The methods that a path takes; none where there is nothing."""
+        """The methods that a path takes; none where there is nothing. A surface's takes POST alone."""
+        if scope["path"] in self._endpoints:
+            return ["POST", "OPTIONS"]
         found = {m for m in _METHODS if any(_takes(route, {**scope, "method": m}) for route in self.rest.routes)}
-        found |= {"POST"} if scope["path"] in self._endpoints else set()
         return [*sorted(found), *(["HEAD"] if "GET" in found else []), "OPTIONS"] if found else []
 
 

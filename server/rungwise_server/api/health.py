@@ -20,7 +20,9 @@ def health_api(probes: Mapping[str, Probe], metrics: Callable[[], tuple[bytes, s
         """Answer while the process runs."""
         return "ok"
 
-    @router.get("/readyz")
+    @router.get(
+        "/readyz", responses={503: {"description": "A part cannot serve.", "content": {"application/json": {}}}}
+    )
     async def readyz() -> JSONResponse:
         """Answer 200 once every part can serve, else 503 with the part that cannot."""
         parts = {}
@@ -33,7 +35,7 @@ def health_api(probes: Mapping[str, Probe], metrics: Callable[[], tuple[bytes, s
                 ready = False
         return JSONResponse({"ready": ready, "parts": parts}, status_code=200 if ready else 503)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Expose counters and histograms."""
         body, content_type = metrics()

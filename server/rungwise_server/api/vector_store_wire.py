@@ -60,8 +60,8 @@ class AutoChunking(Asked):
 class StaticSizes(Asked):
     """Sizes in tokens."""
 
-    max_chunk_size_tokens: int = Field(ge=100, le=4096)
-    chunk_overlap_tokens: int = Field(ge=0)
+    max_chunk_size_tokens: int = Field(ge=100, le=4096, strict=True)
+    chunk_overlap_tokens: int = Field(ge=0, strict=True)
 
     @model_validator(mode="after")
     def _half(self) -> Self:
