@@ -17,7 +17,7 @@ BIN := .venv/bin
 SYNC := $(BIN)/uv sync --quiet --locked --inexact
 LOCKED := pyproject.toml uv.lock $(BIN)/uv
 
-.PHONY: help setup setup-vllm setup-clients conformance serve test check docs bench bench-retrieval clean
+.PHONY: help setup setup-vllm setup-clients conformance serve test check docs bench bench-retrieval bench-batch clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -76,12 +76,17 @@ bench-retrieval: .venv/.ready ## measure retrieval on DATA=FOLDER of docs.jsonl.
 # aider pins versions of what we use ourselves: an environment of its own.
 .venv-aider/.ready: tests/conformance/aider.txt | .venv/.ready
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-aider
-	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-aider/bin/python tests/conformance/aider.txt
+	@$(BIN)/uv pip sync --no-config --quiet --require-hashes --python .venv-aider/bin/python tests/conformance/aider.txt
 	@touch $@
 
 tests/conformance/node/node_modules/.ready: tests/conformance/node/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --silent --ignore-scripts --prefix tests/conformance/node && touch $@; \
 	else echo "Node.js is not installed: tests of JavaScript clients will be skipped" >&2; fi
+
+bench-batch: .venv/.ready ## measure batches: against an upstream's own limit, memory, prefixes on vLLM where it is there
+	$(BIN)/python tests/benchmarks/batch.py queue
+	$(BIN)/python tests/benchmarks/batch.py memory
+	@test ! -x .venv-vllm/bin/vllm || $(BIN)/python tests/benchmarks/batch.py vllm
 
 clean: ## remove the environment and all caches; RUNGWISE_HOME stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
