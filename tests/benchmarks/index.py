@@ -1,8 +1,9 @@
 """Speed of the embedded index through its own class, by hand: `python tests/benchmarks/index.py [PASSAGES ...]`.
 
-Synthetic passages of 384 dimensions and some 40 terms by Zipf's distribution, 100 groups of readers. Prints upserts a
-second, how long the event loop was kept waiting meanwhile, and p50 and p95 of a hybrid search with 50 results a list:
-by a caller in five groups (5 % is readable), by one who may read everything, and while another task writes.
+Synthetic passages of 384 dimensions and some 40 terms by Zipf's distribution, 100 groups of readers, three attributes.
+Prints upserts a second, how long the event loop was kept waiting meanwhile, and p50 and p95 of a hybrid search with 50
+results a list: by a caller in five groups (5 % is readable), by one who may read everything, with filters over
+attributes that keep little, half and most, and while another task writes.
 """
 
 import asyncio
@@ -11,10 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from rungwise_server.filters import Combine, Compare, Filter
 from rungwise_server.retrieval.indexes.edge import EdgeIndex
 from rungwise_server.retrieval.indexes.points import BATCH, passage_id
 from rungwise_server.retrieval.indexes.shared import IndexHost, RemoteIndex
@@ -50,15 +53,29 @@ def batch(first: int) -> list[IndexedPassage]:
             start=i % 10,
             source="s",
             version="1",
+            attributes={"kind": f"k{i // 10 % 20}", "year": 2000 + i // 10 % 25, "price": random.uniform(0, 100)},
         )
         entries.append(IndexedPassage(passage, dense[i - first], sparse(60)))
     return entries
 
 
-def query(principals: frozenset[str]) -> IndexQuery:
+FILTERS: dict[str, Filter] = {
+    "kind = 1 of 20": Compare("eq", "kind", ("k3",)),
+    "kind ≠ 1 of 20": Compare("ne", "kind", ("k3",)),
+    "kind in 10 of 20": Compare("in", "kind", tuple(f"k{i}" for i in range(10))),
+    "year ≥ 2024 (4 %)": Compare("gte", "year", (2024,)),
+    "year ≥ 2012 (52 %)": Compare("gte", "year", (2012,)),
+    "price > 98.123 (2 %)": Compare("gt", "price", (98.123,)),
+    "price > 50.01 (50 %)": Compare("gt", "price", (50.01,)),
+    "price < 90.01 (90 %)": Compare("lt", "price", (90.01,)),
+    "kind and price (2.5 %)": Combine("and", (Compare("eq", "kind", ("k3",)), Compare("gt", "price", (50.01,)))),
+}
+
+
+def query(principals: frozenset[str], filter: Filter | None = None) -> IndexQuery:
     """A search by a random direction and eight words."""
     dense = random.normal(size=DIMENSIONS).astype(np.float32)
-    return IndexQuery(dense / np.linalg.norm(dense), sparse(8), principals, 50)
+    return IndexQuery(dense / np.linalg.norm(dense), sparse(8), principals, 50, filter)
 
 
 def show(what: str, seconds: list[float]) -> None:
@@ -82,6 +99,10 @@ async def searches(index: EdgeIndex | RemoteIndex, what: str) -> None:
     await timed(lambda: index.search("bench", query(EVERYTHING)), 5)
     show(f"{what}, reads 5 %", await timed(lambda: index.search("bench", query(FEW)), 200))
     show(f"{what}, reads all", await timed(lambda: index.search("bench", query(EVERYTHING)), 100))
+
+
+async def _search(index: EdgeIndex, principals: frozenset[str], filter: Filter) -> None:
+    await index.search("bench", query(principals, filter))
 
 
 async def lag(took: list[float]) -> None:
@@ -109,6 +130,10 @@ async def bench(passages: int, home: Path) -> None:
     print(f"  upsert {passages / writing:,.0f} passages/s")
     show("event loop late while writing", late)
     await searches(index, "search")
+    for what, filter in FILTERS.items():
+        for who, principals in (("5 %", FEW), ("all", EVERYTHING)):
+            search = partial(_search, index, principals, filter)
+            show(f"search {what}, reads {who}", await timed(search, 60))
 
     fresh = iter([batch(first) for first in range(passages, passages + 40 * BATCH, BATCH)])
 
@@ -133,6 +158,7 @@ async def bench(passages: int, home: Path) -> None:
     show("get", await timed(lambda: index.get(entries[0].passage.id, EVERYTHING), 20))
     one = entries[0].passage.document_id
     show("set_readers", await timed(lambda: index.set_readers("bench", "s", one, EVERYTHING), 20))
+    show("set_attributes", await timed(lambda: index.set_attributes("bench", "s", one, {"year": 2000}), 20))
     await index.close()
 
     began = time.perf_counter()

@@ -4,6 +4,7 @@ import math
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -19,8 +20,13 @@ DENSE = "dense"
 SPARSE = "sparse"
 """Name of the vector that passages are found by their words with."""
 
-KEYWORDS = ("readers", "document_id", "source", MARKS)
-"""Payload fields that filters ask for, and that have an index therefore."""
+INDEXED: Mapping[str, Literal["keyword", "integer"]] = {
+    "readers": "keyword",
+    "document_id": "keyword",
+    "source": "keyword",
+    MARKS: "integer",
+}
+"""Payload fields that filters ask for, and the kind of index that they have therefore."""
 
 BATCH = 128
 """Passages that one upsert had best hold: writing them keeps a serving process from its other work for some 3 ms."""

@@ -17,7 +17,7 @@ from rungwise_server.filters import Scalar
 from rungwise_server.retrieval.indexes.attributes import MARKS, check_attributes, narrowed
 from rungwise_server.retrieval.indexes.points import (
     DENSE,
-    KEYWORDS,
+    INDEXED,
     SPARSE,
     attributes_payload,
     check_entries,
@@ -208,7 +208,7 @@ class QdrantIndex:
         """See PassageIndex."""
         await self._client.close()
 
-    def marked(self, marks: list[str]) -> "models.Condition":
+    def marked(self, marks: list[int]) -> "models.Condition":
         """See Conditions."""
         return self._models.FieldCondition(key=MARKS, match=self._models.MatchAny(any=marks))
 
@@ -239,10 +239,10 @@ class QdrantIndex:
         """Also where whoever made the collection died before it came to this."""
         with self._door():
             info = await self._client.get_collection(self._named(collection))
-            for field in KEYWORDS:
+            for field, kind in INDEXED.items():
                 if field not in info.payload_schema:
-                    keyword = self._models.PayloadSchemaType.KEYWORD
-                    await self._client.create_payload_index(self._named(collection), field, keyword, wait=True)
+                    schema = self._models.PayloadSchemaType(kind)
+                    await self._client.create_payload_index(self._named(collection), field, schema, wait=True)
 
     async def _ask(self, collection: str, ask: Callable[[str], Awaitable[T]], nothing: T) -> T:
         try:

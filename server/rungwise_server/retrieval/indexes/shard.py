@@ -14,7 +14,7 @@ from rungwise_server.filters import Scalar
 from rungwise_server.retrieval.indexes.attributes import MARKS, narrowed
 from rungwise_server.retrieval.indexes.points import (
     DENSE,
-    KEYWORDS,
+    INDEXED,
     SPARSE,
     attributes_payload,
     in_order,
@@ -71,10 +71,11 @@ class Shard:
     @staticmethod
     def _ensure_indexes(engine: "ModuleType", shard: "qdrant_edge.EdgeShard") -> None:
         """Also where an earlier version made the shard."""
+        kinds = {"keyword": engine.PayloadSchemaType.Keyword, "integer": engine.PayloadSchemaType.Integer}
         held = shard.info().payload_schema
-        for field in KEYWORDS:
+        for field, kind in INDEXED.items():
             if field not in held:
-                shard.update(engine.UpdateOperation.create_field_index(field, engine.PayloadSchemaType.Keyword))
+                shard.update(engine.UpdateOperation.create_field_index(field, kinds[kind]))
 
     def count(self) -> int:
         """How many passages it holds."""
@@ -177,7 +178,7 @@ class Shard:
         with self._door():
             self._shard.close()
 
-    def marked(self, marks: list[str]) -> "qdrant_edge.ConditionType":
+    def marked(self, marks: list[int]) -> "qdrant_edge.ConditionType":
         """See Conditions."""
         return self._engine.FieldCondition(key=MARKS, match=self._engine.MatchAny(marks))
 

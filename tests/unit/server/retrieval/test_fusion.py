@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from rungwise_server.retrieval.fusion import FLAT, Fusion, blend, fuse, ranked
 from rungwise_server.testing.retriever import FixedRetriever
@@ -50,6 +51,20 @@ def test_a_flat_dense_ranking_counts_little() -> None:
     assert ids(blend(dense, sparse, 0.4, 10)) == "ba"
     clear = [passage("a", 0.70 + FLAT), passage("b", 0.70)]
     assert ids(blend(clear, sparse, 0.4, 10)) == "ab"
+
+
+def test_the_cosine_stays_beside_the_score() -> None:
+    dense = [passage("a", 1.0000001), passage("b", 0.4), passage("c", -0.2)]
+    sparse = [passage("b", 12.0), passage("d", 6.0)]
+    found = {found.id: found.similarity for found in blend(dense, sparse, 0.4, 10)}
+    assert found == {"a": 1.0, "b": 0.4, "c": 0.0, "d": 0.0}
+    assert ids(blend(dense, sparse, 0.4, 1)) == "b", "found both ways, and by meaning alone far behind"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_largest_cosine_stays_when_rankings_are_fused(order: int) -> None:
+    rankings = [[structs.replace(passage("a"), similarity=0.5)], [passage("a"), passage("b")]][::order]
+    assert [(found.id, found.similarity) for found in fuse(rankings, [1, 1], 10)] == [("a", 0.5), ("b", 0.0)]
 
 
 def test_one_ranking_may_be_empty() -> None:

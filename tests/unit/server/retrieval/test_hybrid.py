@@ -1,6 +1,7 @@
 import pytest
 
 from rungwise_server.errors import EmbedderMismatch
+from rungwise_server.filters import Compare
 from rungwise_server.retrieval.hybrid import Hybrid
 from rungwise_server.retrieval.indexes.points import passage_id
 from rungwise_server.retrieval.sparse import Bm25Encoder
@@ -57,6 +58,23 @@ async def test_only_what_the_caller_may_read() -> None:
     assert [p.text for p in await hybrid.retrieve("salaries of the board", Caller(), 5)] == ["salaries in general"]
     finance = Caller(user="ana", groups=frozenset({"finance"}))
     assert len(await hybrid.retrieve("salaries of the board", finance, 5)) == 2
+
+
+async def test_what_is_found_by_meaning_says_how_near_it_is() -> None:
+    index, embedder = MemoryIndex(), HashEmbedder()
+    await fill(index, embedder, "c", "a refund takes five days", "moss on the north side")
+    found = await Hybrid(index, embedder, SPARSE, ("c",)).retrieve("a refund takes five days", Caller(), 5)
+    assert found[0].similarity == pytest.approx(1.0)
+    query, other = await embedder.embed(["a refund takes five days", "moss on the north side"], "query")
+    assert found[1].similarity == pytest.approx(max(0.0, float(query @ other)))
+
+
+async def test_a_filter_holds_before_anything_is_ranked() -> None:
+    index, embedder = MemoryIndex(), HashEmbedder()
+    await fill(index, embedder, "c", *(f"refund number {i}" for i in range(300)))
+    await index.set_attributes("c", "s", "refund number 7", {"kind": "memo"})
+    hybrid = Hybrid(index, embedder, SPARSE, ("c",), Compare("eq", "kind", ("memo",)))
+    assert [passage.text for passage in await hybrid.retrieve("refund", Caller(), 5)] == ["refund number 7"]
 
 
 @pytest.mark.parametrize("query", ["", "  \n"])

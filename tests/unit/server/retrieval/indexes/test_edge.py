@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from rungwise_server.errors import IndexBusy, SetupError, Unavailable
+from rungwise_server.filters import Compare
+from rungwise_server.retrieval.indexes.attributes import MARKS
 from rungwise_server.retrieval.indexes.edge import EdgeIndex
 from rungwise_server.testing.retrieval_index import ALL, SPEC, entry, query, texts
 from rungwise_server.testing.scratch import scratch
@@ -148,9 +150,10 @@ async def test_a_full_disk_is_noticed_before_it_kills(folder: Path) -> None:
 async def test_optimising_gives_the_same_answers_while_others_search(folder: Path) -> None:
     index = EdgeIndex(folder)
     await index.create("docs", SPEC)
-    await index.upsert("docs", [entry(f"apple {i}", start=i) for i in range(3000)])
+    await index.upsert("docs", [entry(f"apple {i}", start=i, attributes={"n": i / 7}) for i in range(3000)])
     await index.remove("docs", "folder", "other")
     before = await index.search("docs", query("apple 77"))
+    last = query("apple", filter=Compare("gte", "n", (2995 / 7,)))
     optimising = asyncio.create_task(index.optimise("docs"))
     writing = asyncio.create_task(index.upsert("docs", [entry("plum")]))
     while not optimising.done():
@@ -158,12 +161,32 @@ async def test_optimising_gives_the_same_answers_while_others_search(folder: Pat
     await asyncio.gather(optimising, writing)
     after = await index.search("docs", query("apple 77"))
     assert texts(after.dense)[0] == texts(before.dense)[0] == "apple 77"
+    found = (await index.search("docs", last)).dense
+    assert {passage.attributes["n"] for passage in found} == {i / 7 for i in range(2995, 3000)}
     assert await index.count("docs") == 3001
     assert len(names(folder, "docs/shard-*")) == 1
     await index.close()
     index = EdgeIndex(folder)
     assert await index.count("docs") == 3001
     await index.close()
+
+
+async def test_a_shard_of_an_earlier_version_gets_the_indexes_that_it_lacks(folder: Path) -> None:
+    import qdrant_edge
+
+    await fill(folder)
+    path = folder / "docs" / names(folder / "docs", "shard-*")[0]
+    for _ in range(2):
+        old = qdrant_edge.EdgeShard.load(str(path))
+        old.update(qdrant_edge.UpdateOperation.delete_field_index(MARKS))
+        old.close()
+        index = EdgeIndex(folder)
+        await index.set_attributes("docs", "folder", "doc", {"kind": "memo"})
+        assert len((await index.search("docs", query("pear", filter=Compare("eq", "kind", ("memo",))))).dense) == 3
+        await index.close()
+        old = qdrant_edge.EdgeShard.load(str(path))
+        assert MARKS in old.info().payload_schema
+        old.close()
 
 
 async def test_a_collection_that_grows_too_large_says_so_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,13 +25,16 @@ passages = st.builds(
     source=text,
     language=text,
     version=text,
+    attributes=st.dictionaries(
+        text, st.one_of(text, st.booleans(), st.floats(allow_nan=False, allow_infinity=False)), max_size=4
+    ),
 )
 
 
 @given(passages)
 def test_a_passage_survives_as_a_payload(passage: Passage) -> None:
     payload = payload_of(passage)
-    assert not {"id", "collection", "score"} & payload.keys()
+    assert not {"id", "collection", "score", "similarity"} & payload.keys()
     stored = msgspec.json.decode(msgspec.json.encode(payload), type=dict[str, object])
     assert passage_of(uuid.UUID(passage.id), stored, "docs") == passage
     assert passage_of(passage.id, stored, "docs", 0.5) == msgspec.structs.replace(passage, score=0.5)
