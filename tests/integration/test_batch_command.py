@@ -35,7 +35,7 @@ def folder(tmp_path: Path, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPat
     (tmp_path / "rungwise.yaml").write_text(
         f"embedder: {{kind: onnx, path: {TINY}}}\n"
         "candidates:\n"
-        f"  priced: {{kind: openai_compatible, url: '{upstream.url}', price: {{input: 1000, output: 0}}}}\n"
+        f"  priced: {{kind: openai_compatible, url: '{upstream.url}', model: m, price: {{input: 1000, output: 0}}}}\n"
         f"  unpriced: {{kind: openai_compatible, url: '{upstream.url}', model: echo}}\n"
         "sources:\n  docs: {path: docs, collection: company, readers: [everyone]}\n"
         "workloads:\n"
