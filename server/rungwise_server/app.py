@@ -49,6 +49,19 @@ from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
 from rungwise_server.protocols import Embedder, KeyRing, PassageIndex, Reranker
 
 _STATIC = Path(__file__).parent / "static"
+_DESCRIPTION = """\
+Every error has `{"error": {"message", "type", "param", "code"}}`, and every response an `x-request-id`, which of an
+answer is the id that feedback points at. `x-should-retry: false` says that the same request would fail again.
+
+**`Idempotency-Key`**, on any POST: 1 to 255 visible ASCII characters of your own. For 24 hours the same request with
+the same key gets the first one's answer, byte for byte, with `idempotency-replayed: true`; another body gets a 422.
+While the first still runs, the second waits for it and gets its answer; where another process runs it, a 409. What
+failed or broke off is not kept, and neither is an answer of more than 8 MB.
+
+**Limits**, where the server has some: `x-ratelimit-limit-requests`, `-remaining-requests` and `-reset-requests` on
+every answer to a POST; above them a 429 with `retry-after`. A model's own 429 keeps its `retry-after` and
+`x-ratelimit-*`.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +110,7 @@ def create_app(
         title="Rungwise",
         version=__version__,
         summary="Ask your own documents through the OpenAI API.",
+        description=_DESCRIPTION,
         docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
     )
@@ -106,7 +120,7 @@ def create_app(
     rest.include_router(feedback_api(engine.log))
     files = Files(parts.kept, parts.blobs, max_upload)
     shelf = Shelf(parts.kept, parts.queue, parts.index, files, parts.collections)
-    rest.include_router(files_api(files))
+    rest.include_router(files_api(files, shelf.leave_all))
     rest.include_router(batches_api(parts.kept, parts.queue, files, public_url))
     rest.include_router(vector_stores_api(shelf, parts.searcher, int(time.time())))
     responses = Responses(engine, parts.kept, shelf, parts.collections)

@@ -23,7 +23,7 @@ DEFAULT = "default"
 
 _INPUTS = 2048
 _TOKENS = 300_000
-_TURN = 128
+_TURN = 64
 
 Token = Annotated[int, Meta(ge=0)]
 

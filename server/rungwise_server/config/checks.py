@@ -49,14 +49,14 @@ def findings(
         yield from _twice((*path, "fallback"), candidate.fallback)
         yield from _prompt((*path, "prompt"), candidate.prompt, prompts)
     yield from _cycles(settings.candidates)
-    yield from _moderations(settings, candidates)
+    yield from _moderations(settings, candidates, environ)
 
 
-def _moderations(settings: Settings, candidates: Collection[str]) -> Iterator[Finding]:
+def _moderations(settings: Settings, candidates: Collection[str], environ: Mapping[str, str]) -> Iterator[Finding]:
     name = settings.moderations
     if name:
         yield from _known(("moderations",), (name,), candidates, settings)
-    chosen = settings.candidates.get(name)
+    chosen = {**ambient(settings, environ), **settings.candidates}.get(name)
     if chosen is not None and chosen.kind != "openai_compatible":
         yield ("moderations",), f"{name!r} is of kind {chosen.kind}: only `openai_compatible` ones can be asked"
 

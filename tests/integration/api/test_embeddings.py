@@ -89,7 +89,7 @@ async def test_tokens_are_read_as_the_text_that_they_are(client: AsyncOpenAI, em
 async def test_many_texts_are_embedded_in_turns(client: AsyncOpenAI, embedder: Recording) -> None:
     answer = await client.embeddings.create(model="hash-64", input=[f"text {n}" for n in range(2048)])
     assert [row.index for row in answer.data] == list(range(2048))
-    assert max(map(len, embedder.turns)) <= 128
+    assert max(map(len, embedder.turns)) <= 64
     assert [text for turn in embedder.turns for text in turn] == [f"text {n}" for n in range(2048)]
 
 
