@@ -6,6 +6,7 @@ that dies leaves a row that another makes true: what goes leaves the index first
 `removing`, which nobody sees).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal
 
@@ -36,7 +37,8 @@ STATUSES: frozenset[str] = frozenset({"in_progress", "completed", "cancelled", "
 ErrorCode = Literal["server_error", "unsupported_file", "invalid_file"]
 
 DAY = 86_400.0
-_PAGE = 1000
+_PAGE = 10_000
+_BREATH = 500  # rows after which others have a turn
 
 
 class StoreBody(Struct, frozen=True):
@@ -114,17 +116,22 @@ def readers_of(store: Kept) -> frozenset[str]:
     return readers_in(store_body(store).metadata) | {store.owner}
 
 
-async def rows(kept: KeptStore, kind: Kind, parent: str, states: frozenset[str] = STATUSES) -> AsyncIterator[Kept]:
-    """All rows in a store, oldest first. None of them may be removed meanwhile by whoever reads them."""
+async def rows(
+    kept: KeptStore, kind: Kind, parent: str = "", *, owner: str | None = None, states: frozenset[str] = STATUSES
+) -> AsyncIterator[Kept]:
+    """All rows in a store, or of an owner, oldest first. Who removes some of them reads all before."""
     after = ""
     while True:
-        query = KeptQuery(kind, None, parent, states, after=after, newest_first=False, limit=_PAGE)
+        query = KeptQuery(kind, owner, parent, states, after=after, newest_first=False, limit=_PAGE)
         page = await kept.list(query)
-        for row in page:
+        last = page[-1].id if len(page) == _PAGE else ""
+        for number, row in enumerate(page, start=1):
             yield row
-        if len(page) < _PAGE:
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+        if not last:
             return
-        after = page[-1].id
+        after = last
 
 
 async def live_store(kept: KeptStore, id: str) -> Kept | None:

@@ -19,7 +19,7 @@ from rungwise_pipelines.ingest.state import Known, Mark
 from rungwise_pipelines.ingest.write import Writer
 from rungwise_pipelines.work.worker import Duty, StillMine
 from rungwise_pipelines.work.workshop import Workshop
-from rungwise_server.errors import Conflict, EmbedderMismatch, NotFound
+from rungwise_server.errors import Conflict, EmbedderMismatch, NotFound, Unavailable
 from rungwise_server.keeping import BlobStore, Job, Kept, KeptStore
 from rungwise_server.protocols import PassageIndex
 from rungwise_server.types import CollectionSpec
@@ -83,6 +83,10 @@ class VectorStoreFiles:
         try:
             path = await self._blobs.path(body.file_id)
         except NotFound:
+            if await self._kept.get("file", body.file_id, row.owner) is not None:
+                raise Unavailable(
+                    "this worker does not have the file's bytes: servers and workers need one RUNGWISE_HOME to share"
+                ) from None
             await self._fail(row.id, "invalid_file", "The file was deleted before it was read: upload it again.")
             return
         terms, embedder = self._workshop.terms(), await self._workshop.embedder()

@@ -1,7 +1,7 @@
 """`/v1/files`: what clients upload, and what is made for them. Each is seen by its owner alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Annotated, Literal, TypedDict
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from rungwise_server.api.caller import CallerOf
 from rungwise_server.api.multipart import Part, read_form
 from rungwise_server.errors import BadRequest
 from rungwise_server.files import LONGEST, SHORTEST, UPLOADED, Files, Purpose, StoredFile, check_filename, too_large
+from rungwise_server.types import Caller
 
 _ENVELOPE = 65_536
 """Bytes of a form beside the file's own."""
@@ -84,8 +85,8 @@ class FileDeleted(BaseModel):
     deleted: Literal[True] = True
 
 
-def files_api(files: Files) -> APIRouter:
-    """The routes."""
+def files_api(files: Files, leaving: Callable[[str, Caller], Awaitable[None]]) -> APIRouter:
+    """The routes. `leaving` is told of a file of a caller's that is deleted, before it is."""
     router = APIRouter(tags=["files"])
 
     @router.post("/v1/files", response_model=FileObject, openapi_extra=_FORM)
@@ -131,7 +132,9 @@ def files_api(files: Files) -> APIRouter:
 
     @router.delete("/v1/files/{file_id}")
     async def delete_file(file_id: str, caller: CallerOf) -> FileDeleted:
-        """Delete a file."""
+        """Delete a file, and take it out of all vector stores."""
+        await files.get(file_id, caller.owner)
+        await leaving(file_id, caller)
         await files.delete(file_id, caller.owner)
         return FileDeleted(id=file_id)
 

@@ -174,6 +174,13 @@ class Shelf:
         store = await self.own(id, caller)
         await take_out(self.kept, self.index, await self._change(lambda: self.file(store, file_id), REMOVING))
 
+    async def leave_all(self, file_id: str, caller: Caller) -> None:
+        """Take a file of the caller's out of all stores: their files are their owner's."""
+        mine = rows(self.kept, "vector_store_file", owner=caller.owner)
+        for store_id in [row.parent async for row in mine if file_body(row).file_id == file_id]:
+            with suppress(NotFound):
+                await self.remove(store_id, file_id, caller)
+
     async def content(self, row: Kept, caller: Caller) -> list[Passage]:
         """The passages of a file, in order. Raises BadRequest where it is not in the store yet, or failed."""
         body = file_body(row)

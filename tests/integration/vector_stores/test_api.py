@@ -469,15 +469,22 @@ async def test_added_again(room: Room) -> None:
     assert [(item.id, item.status, item.attributes) for item in listed] == [(file, "completed", {"a": 2.0})]
 
 
-async def test_a_file_deleted_before_it_was_read(room: Room) -> None:
-    store = await room.client.vector_stores.create()
-    file = await room.upload()
-    await room.client.vector_stores.files.create(store.id, file_id=file)
+async def test_a_deleted_file_leaves_all_stores(room: Room) -> None:
+    one, two = await room.client.vector_stores.create(), await room.client.vector_stores.create()
+    file, other = await room.upload("secret.txt", "The secret word."), await room.upload("other.txt", "Another word.")
+    for store in (one, two):
+        for id in (file, other):
+            await room.client.vector_stores.files.create(store.id, file_id=id)
+        await room.worker.work()
+    late = await room.client.vector_stores.create(file_ids=[file])
     await room.client.files.delete(file)
     await room.worker.work()
-    (row,) = (await room.client.vector_stores.files.list(store.id)).data
-    assert row.last_error
-    assert (row.status, row.last_error.code) == ("failed", "invalid_file")
+    for store in (one, two):
+        assert [row.id for row in (await room.client.vector_stores.files.list(store.id)).data] == [other]
+        hits = (await room.client.vector_stores.search(store.id, query="secret word")).data
+        assert [hit.file_id for hit in hits] == [other]
+    assert (await room.client.vector_stores.retrieve(late.id)).file_counts.total == 0
+    assert not (await room.client.vector_stores.search(late.id, query="secret word")).data
 
 
 # Batches.

@@ -12,7 +12,7 @@ from rungwise_pipelines.ingest.split import LIMIT
 from rungwise_pipelines.work.chores import VectorStoreChores
 from rungwise_pipelines.work.vector_store_files import VectorStoreFiles
 from rungwise_pipelines.work.workshop import Workshop
-from rungwise_server.errors import UpstreamError
+from rungwise_server.errors import Unavailable, UpstreamError
 from rungwise_server.filters import Scalar
 from rungwise_server.keeping import Job, Kept
 from rungwise_server.protocols import Embedder, PassageIndex
@@ -215,6 +215,16 @@ async def test_a_file_whose_bytes_are_gone_fails(shop: Shop) -> None:
     row = await shop.work()
     assert row is not None
     assert (row.state, file_body(row).error) == ("failed", "invalid_file")
+
+
+async def test_bytes_that_are_elsewhere_are_another_attempts_matter(shop: Shop) -> None:
+    await shop.open()
+    await shop.add()
+    await shop.kept.add(Kept("file-1", "file", "user:ana", shop.clock, encode(StoreBody(0.0)), state="assistants"))
+    await shop.blobs.remove("file-1")
+    with pytest.raises(Unavailable, match="RUNGWISE_HOME"):
+        await shop.work()
+    assert (await shop.row()).state == "in_progress"
 
 
 async def test_a_store_of_another_embedder_says_so_at_once(shop: Shop) -> None:
