@@ -30,9 +30,10 @@ import uvloop
 
 CONNECTIONS = 64
 SHORT, LONG = 10, 110
-PACES = {"paced": 0.02, "flooded": 0.0001}
-"""Seconds between two chunks of a stream: fifty tokens a second, as a large model writes, each chunk a read and a write
-of its own; and more than anybody keeps up with, so that several come at once."""
+FLOODED = "flooded"
+PACES = f"50,{FLOODED}"
+"""Chunks a second of each stream: fifty, as a large model writes, each chunk a read and a write of its own; and more
+than anybody keeps up with, so that several come at once."""
 
 
 @dataclass
@@ -242,16 +243,20 @@ def measure(gateway: Gateway, requests: int) -> None:
     gateway.add("rss_mb", gateway.rss())
 
 
-def measure_stream(gateway: Gateway, pace: str, chunks: int, streams: int) -> None:
-    """One round of streams of `chunks` chunks."""
-    few = max(8, streams // 8) if gateway.name == "litellm" else streams
+def stream_cpu(gateway: Gateway, streams: int) -> float:
+    """CPU microseconds of one stream."""
     began = gateway.cpu()
-    uvloop.run(load(gateway.port, gateway.path, few, min(CONNECTIONS, few), stream=True))
-    gateway.add(f"{pace}_{chunks}", (gateway.cpu() - began) / few * 1000)
-    if (pace, chunks) == ("paced", SHORT):
-        # One at a time: with all connections busy it would be the wait for a turn on two cores.
-        _, firsts = uvloop.run(load(gateway.port, gateway.path, max(8, few // 8), 1, stream=True))
-        gateway.add("first_byte_p50_ms", statistics.median(firsts) * 1000)
+    uvloop.run(load(gateway.port, gateway.path, streams, min(CONNECTIONS, streams), stream=True))
+    return (gateway.cpu() - began) / streams * 1e6
+
+
+def measure_stream(short: Gateway, long: Gateway, pace: str, streams: int) -> None:
+    """One round of one gateway: what a long stream costs more than a short one, by chunk."""
+    few = max(8, streams // 8) if short.name == "litellm" else streams
+    short.add(pace, (stream_cpu(long, few) - stream_cpu(short, few)) / (LONG - SHORT))
+    # One at a time: with all connections busy it would be the wait for a turn on two cores.
+    _, firsts = uvloop.run(load(short.port, short.path, max(8, few // 16), 1, stream=True))
+    short.add("first_byte_p50_ms", statistics.median(firsts) * 1000)
 
 
 def provider(folder: Path, chunks: int, delay: float) -> tuple[list[str], int]:
@@ -267,47 +272,62 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=4000, help="a round")
     parser.add_argument("--streams", type=int, default=192, help="a round")
+    parser.add_argument("--paces", default=PACES, help=f"chunks a second of a stream, or {FLOODED}; comma-separated")
     parser.add_argument("--litellm", default="", help="LiteLLM's proxy command, to measure it too")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     results: dict[str, Gateway] = {}
-    plan = [("whole", 50, 0.0), *((pace, n, delay) for pace, delay in PACES.items() for n in (SHORT, LONG))]
-    for pace, chunks, delay in plan:
-        with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-            folder = Path(name)
-            command, upstream = provider(folder, chunks, delay)
-            direct = Gateway("direct", stack.enter_context(running(command, upstream, {}, folder)), upstream)
-            made = [direct, *stack.enter_context(gateways(folder, upstream, given.litellm))]
-            for each in made:
-                each.figures = results[each.name].figures if each.name in results else {}
-                results[each.name] = each
-                uvloop.run(load(each.port, each.path, 64, 64, stream=pace != "whole"))  # warm up
-            for n in range(given.rounds):
-                for each in made:
-                    sys.stderr.write(f"\r{pace}, {chunks} chunks, round {n + 1} of {given.rounds}: {each.name:10}")
-                    sys.stderr.flush()
-                    if pace == "whole":
-                        measure(each, given.requests)
-                    else:
-                        measure_stream(each, pace, chunks, given.streams)
+    with standing(50, 0.0, given.litellm, results) as made:
+        for each in turns(made, given.rounds, "whole answers"):
+            measure(each, given.requests)
+    paces = given.paces.split(",")
+    for pace in paces:
+        delay = 0.0001 if pace == FLOODED else 1 / float(pace)
+        with standing(SHORT, delay, given.litellm, results) as short, standing(LONG, delay, given.litellm) as long:
+            longer = {each.name: each for each in long}
+            for each in turns(short, given.rounds, pace):
+                measure_stream(each, longer[each.name], pace, given.streams)
     sys.stderr.write("\r" + " " * 60 + "\r")
-    report(results, as_json=given.json)
+    report(results, paces, as_json=given.json)
     return 0
 
 
-def report(results: dict[str, Gateway], *, as_json: bool) -> None:
+@contextlib.contextmanager
+def standing(
+    chunks: int, delay: float, litellm: str, results: dict[str, Gateway] | None = None
+) -> Iterator[list[Gateway]]:
+    """A provider of such streams and all gateways before it, warmed up; what is measured of them goes to `results`."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        command, upstream = provider(folder, chunks, delay)
+        direct = Gateway("direct", stack.enter_context(running(command, upstream, {}, folder)), upstream)
+        made = [direct, *stack.enter_context(gateways(folder, upstream, litellm))]
+        for each in made:
+            if results is not None:
+                each.figures = results[each.name].figures if each.name in results else {}
+                results[each.name] = each
+            uvloop.run(load(each.port, each.path, 64, 64, stream=True))
+            uvloop.run(load(each.port, each.path, 64, 64, stream=False))
+        yield made
+
+
+def turns(made: list[Gateway], rounds: int, what: str) -> Iterator[Gateway]:
+    """Each gateway in each round."""
+    for n in range(rounds):
+        for each in made:
+            sys.stderr.write(f"\r{what}, round {n + 1} of {rounds}: {each.name:10}")
+            sys.stderr.flush()
+            yield each
+
+
+def report(results: dict[str, Gateway], paces: list[str], *, as_json: bool) -> None:
     """The figures, and their ratio to nginx's."""
     rows: dict[str, dict[str, float]] = {}
     direct = results.pop("direct")
     for name, each in results.items():
         rows[name] = {
             "CPU ms/request": each.median("cpu_ms_per_request"),
-            **{
-                f"CPU us/chunk, {pace}": (each.median(f"{pace}_{LONG}") - each.median(f"{pace}_{SHORT}"))
-                / (LONG - SHORT)
-                * 1000
-                for pace in PACES
-            },
+            **{f"CPU us/chunk, {pace}": each.median(pace) for pace in paces},
             "added p50 ms": each.median("p50_ms") - direct.median("p50_ms"),
             "added first byte ms": each.median("first_byte_p50_ms") - direct.median("first_byte_p50_ms"),
             "RSS MB": each.median("rss_mb"),

@@ -15,7 +15,7 @@ def test_it_measures_every_figure() -> None:
     rows = json.loads(done.stdout)
     assert set(rows["rungwise"]) >= {
         "CPU ms/request",
-        "CPU us/chunk, paced",
+        "CPU us/chunk, 50",
         "added p50 ms",
         "added first byte ms",
         "RSS MB",
