@@ -139,7 +139,7 @@ def queue(servers: int, seconds: float, lines: int) -> dict[str, float]:
 
 @contextmanager
 def vllm(folder: Path, blocks: int) -> Iterator[str]:
-    """The base URL of a vLLM with a tiny model, and a cache of so many blocks of 16 tokens."""
+    """The base URL of a vLLM with a tiny model, and a cache of so many blocks of 32 tokens."""
     made = ROOT / "tests" / "integration" / "vllm_tiny.py"
     subprocess.run([VLLM / "python", made, folder / "model"], check=True, capture_output=True)
     with socket.socket() as probe:
@@ -157,7 +157,7 @@ def vllm(folder: Path, blocks: int) -> Iterator[str]:
     }
     options = (
         "--served-model-name tiny --max-model-len 2048 --max-num-seqs 32 --dtype float32 --enforce-eager "
-        f"--enable-prefix-caching --num-gpu-blocks-override {blocks} --block-size 16 --host 127.0.0.1 --port {port}"
+        f"--enable-prefix-caching --num-gpu-blocks-override {blocks} --block-size 32 --host 127.0.0.1 --port {port}"
     ).split()
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
@@ -309,9 +309,9 @@ def main() -> None:
     command.add_argument("--seconds", type=float, default=0.5, help="mean time of an answer")
     command.add_argument("--rounds", type=int, default=120, help="answers of each server")
     command = commands.add_parser("vllm")
-    command.add_argument("--lines", type=int, default=1600)
-    command.add_argument("--groups", type=int, default=200, help="different beginnings of prompts")
-    command.add_argument("--blocks", type=int, default=3000, help="blocks of 16 tokens in vLLM's cache")
+    command.add_argument("--lines", type=int, default=2400)
+    command.add_argument("--groups", type=int, default=400, help="different beginnings of prompts")
+    command.add_argument("--blocks", type=int, default=1100, help="blocks of 32 tokens in vLLM's cache")
     command.add_argument("--rounds", type=int, default=2, help="the best of so many")
     command = commands.add_parser("memory")
     command.add_argument("--lines", type=int, nargs="+", default=[1_000, 100_000])
