@@ -161,6 +161,27 @@ async def test_a_retry_after_a_timeout_gets_the_first_ones_answer() -> None:
     assert [r.outcome async for r in log.read(LogQuery()) if isinstance(r, Inference)] == ["ok"]
 
 
+async def test_a_server_that_stops_aborts_what_nobody_came_back_for() -> None:
+    log = MemoryLog()
+    model = ScriptedModel(["slow", 30.0, " answer"])
+    async with listening(create_app(fake_parts(small_engine(model, log=log)))) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            async with httpx.AsyncClient(base_url=url, timeout=0.2) as http:
+                await http.post("/v1/chat/completions", json=CHAT, headers={"idempotency-key": "k"})
+        running = model.closed
+    assert (running, model.closed) == (0, 1)
+    assert [r.outcome async for r in log.read(LogQuery()) if isinstance(r, Inference)] == ["cancelled"]
+
+
+async def test_a_refused_key_in_the_shape_of_each_surface(http: httpx.AsyncClient) -> None:
+    for path in SURFACES:
+        refused = await http.post(path, json={}, headers={"idempotency-key": "a b"})
+        assert refused.status_code == 400
+        shown = refused.json()
+        assert "Idempotency-Key" in shown["error"]["message"]
+        assert ("type" in shown) == (path == "/v1/messages")
+
+
 async def test_limits_of_a_caller() -> None:
     keys = {"rw-ana": Caller("ana"), "rw-ben": Caller("ben")}
     parts = fake_parts(small_engine(ScriptedModel()), keys=keys)
