@@ -185,7 +185,7 @@ OPERATION: dict[str, Any] = {
             "`[DONE]`. Its id is the inference id that feedback points at; citations are `url_citation` annotations.",
             "content": {
                 "application/json": {"schema": {"type": "object"}},
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {},
             },
         },
     },

@@ -57,7 +57,7 @@ OPERATION: dict[str, Any] = {
             "id of the first prompt; citations are `annotations` of a choice.",
             "content": {
                 "application/json": {"schema": {"type": "object"}},
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {},
             },
         },
     },

@@ -145,7 +145,8 @@ async def _receive(files: Files, owner: str, request: Request) -> StoredFile:
     """The file of a form, whose fields may come before or after it."""
     filename = ""
     purpose: Purpose | None = None
-    anchor = seconds = ""
+    anchor: str | None = None
+    seconds: str | None = None
     async with files.receiving(owner) as upload:
         async for part in read_form(request.headers.get("content-type", ""), request.stream()):
             match part.name:
@@ -185,14 +186,16 @@ def _purpose(value: str) -> Purpose:
     raise BadRequest(f"Invalid value for 'purpose': expected one of {', '.join(UPLOADED)}.", param="purpose")
 
 
-def _expiry(anchor: str, seconds: str) -> int:
-    if not anchor and not seconds:
+def _expiry(anchor: str | None, seconds: str | None) -> int:
+    if anchor is None and seconds is None:
         return 0
     if anchor != "created_at":
         raise BadRequest(
             "Invalid value for 'expires_after[anchor]': expected 'created_at'.", param="expires_after[anchor]"
         )
-    if not (seconds.isascii() and seconds.isdigit() and len(seconds) < 10 and SHORTEST <= int(seconds) <= LONGEST):
+    if seconds is None or not (
+        seconds.isascii() and seconds.isdigit() and len(seconds) < 10 and SHORTEST <= int(seconds) <= LONGEST
+    ):
         raise BadRequest(
             f"Invalid value for 'expires_after[seconds]': expected a whole number from {SHORTEST} to {LONGEST}.",
             param="expires_after[seconds]",

@@ -98,7 +98,7 @@ OPERATION: dict[str, Any] = {
             "at; citations are `search_result_location`s of text blocks.",
             "content": {
                 "application/json": {"schema": {"type": "object"}},
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {},
             },
         },
         "default": _ERROR,

@@ -176,7 +176,7 @@ OPERATION: dict[str, Any] = {
             "points at; citations are `url_citation` annotations, or `file_citation` with `file_search`.",
             "content": {
                 "application/json": {"schema": {"type": "object"}},
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {},
             },
         },
     },
