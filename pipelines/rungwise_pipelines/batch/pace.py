@@ -22,7 +22,7 @@ _REST = 4  # windows between two tries
 _LONGEST_REST = 64
 _LONGEST_WAIT = 30.0
 _LONGEST_CLOSED = 600.0
-_PAYS, _WORTH, _SAME = 0.25, 1.04, 0.98
+_PAYS, _WORTH, _SAME = 0.06, 1.015, 1.0
 
 
 class Pace:
