@@ -33,7 +33,7 @@ SHORT, LONG = 10, 110
 FLOODED = "flooded"
 PACES = f"50,{FLOODED}"
 """Chunks a second of each stream: fifty, as a large model writes, each chunk a read and a write of its own; and more
-than anybody keeps up with, so that several come at once."""
+than the fake provider can write, so that several come at once where a gateway lags."""
 
 
 @dataclass
