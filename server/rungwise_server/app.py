@@ -10,20 +10,14 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from rungwise_server import __version__
-from rungwise_server.api import (
-    chat_openapi,
-    completions_openapi,
-    embeddings_openapi,
-    messages_openapi,
-    moderations_openapi,
-    rerank_openapi,
-    responses_openapi,
-)
 from rungwise_server.api.auth import Gate
 from rungwise_server.api.batches import batches_api
-from rungwise_server.api.chat import Chat
-from rungwise_server.api.completions import Completions
-from rungwise_server.api.embeddings import Embeddings
+from rungwise_server.api.chat import openapi as chat_openapi
+from rungwise_server.api.chat.surface import Chat
+from rungwise_server.api.completions import openapi as completions_openapi
+from rungwise_server.api.completions.surface import Completions
+from rungwise_server.api.embeddings import openapi as embeddings_openapi
+from rungwise_server.api.embeddings.surface import Embeddings
 from rungwise_server.api.endpoint import Endpoint
 from rungwise_server.api.feedback import feedback_api
 from rungwise_server.api.files import files_api
@@ -31,18 +25,22 @@ from rungwise_server.api.front import Front
 from rungwise_server.api.health import Probe, health_api
 from rungwise_server.api.http_errors import handle_errors
 from rungwise_server.api.limits import Limits
-from rungwise_server.api.messages import CountTokens, Messages
+from rungwise_server.api.messages import openapi as messages_openapi
+from rungwise_server.api.messages.surface import CountTokens, Messages
 from rungwise_server.api.models import models_api
-from rungwise_server.api.moderations import Moderate, Moderations
+from rungwise_server.api.moderations import openapi as moderations_openapi
+from rungwise_server.api.moderations.surface import Moderate, Moderations
 from rungwise_server.api.openapi import describe
-from rungwise_server.api.rerank import Rerank
-from rungwise_server.api.responses import Responses
-from rungwise_server.api.responses_compact import Compaction
-from rungwise_server.api.responses_kept import responses_api
+from rungwise_server.api.rerank import openapi as rerank_openapi
+from rungwise_server.api.rerank.surface import Rerank
+from rungwise_server.api.responses import openapi as responses_openapi
+from rungwise_server.api.responses.compact import Compaction
+from rungwise_server.api.responses.kept import responses_api
+from rungwise_server.api.responses.surface import Responses
 from rungwise_server.api.sources import sources_api
 from rungwise_server.api.surface import Surface
-from rungwise_server.api.vector_store_shelf import Shelf
-from rungwise_server.api.vector_stores import Searcher, vector_stores_api
+from rungwise_server.api.vector_stores.routes import Searcher, vector_stores_api
+from rungwise_server.api.vector_stores.shelf import Shelf
 from rungwise_server.engine import Engine
 from rungwise_server.files import Files
 from rungwise_server.keeping import BlobStore, JobQueue, KeptStore

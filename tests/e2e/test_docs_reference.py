@@ -20,7 +20,8 @@ def test_the_reference_is_what_the_code_says(pages: dict[str, str], name: str) -
 
 
 def test_there_is_no_page_besides(pages: dict[str, str]) -> None:
-    assert {file.name for file in (ROOT / "docs" / "reference").iterdir()} == set(pages)
+    others = {"conformance.md"}  # written by the tests that it tells of, and held by one of them
+    assert {file.name for file in (ROOT / "docs" / "reference").iterdir()} == set(pages) | others
 
 
 def test_a_stale_page_is_found_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 def batch_surfaces(house: "House") -> Mapping[str, Surface]:
     """All of them, over the parts of a house."""
-    from rungwise_server.api.chat import Chat
-    from rungwise_server.api.completions import Completions
-    from rungwise_server.api.embeddings import Embeddings
-    from rungwise_server.api.responses import Responses
-    from rungwise_server.api.vector_store_shelf import Shelf
+    from rungwise_server.api.chat.surface import Chat
+    from rungwise_server.api.completions.surface import Completions
+    from rungwise_server.api.embeddings.surface import Embeddings
+    from rungwise_server.api.responses.surface import Responses
+    from rungwise_server.api.vector_stores.shelf import Shelf
     from rungwise_server.bootstrap import embedder_names
     from rungwise_server.files import Files
 

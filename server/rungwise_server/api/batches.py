@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from rungwise_server.api.caller import CallerOf
-from rungwise_server.api.vector_store_wire import Asked, Id, Key, Words
+from rungwise_server.api.vector_stores.wire import Asked, Id, Key, Words
 from rungwise_server.batches import JOB, LIVE, WINDOW, BatchBody, Status, batch_body, change_batch, encode, moved
 from rungwise_server.errors import BadRequest, Conflict, NotFound
 from rungwise_server.files import LONGEST, SHORTEST, Files

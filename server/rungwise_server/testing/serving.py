@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from rungwise_server.api.front import Front
-from rungwise_server.api.moderations import Moderate
+from rungwise_server.api.moderations.surface import Moderate
 from rungwise_server.app import Parts, create_app
 from rungwise_server.bootstrap import open_search
 from rungwise_server.engine import Engine

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from openai import AsyncOpenAI
 from openai.types.responses import Response
 
-from rungwise_server.api.responses_store import Body
+from rungwise_server.api.responses.store import Body
 from rungwise_server.app import create_app
 from rungwise_server.database import open_database
 from rungwise_server.errors import Unavailable

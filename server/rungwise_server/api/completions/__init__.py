@@ -1,0 +1,1 @@
+"""OpenAI's legacy completions, over the same workloads."""

@@ -1,0 +1,1 @@
+"""OpenAI's embeddings, by the embedder that the index has."""

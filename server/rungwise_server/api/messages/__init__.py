@@ -1,0 +1,1 @@
+"""Anthropic's Messages, for the clients that speak only that."""

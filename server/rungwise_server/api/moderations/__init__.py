@@ -1,0 +1,1 @@
+"""Moderations, passed on to who has them."""

@@ -1,0 +1,1 @@
+"""Reranking, as Jina, Cohere and vLLM speak it."""

@@ -1,0 +1,1 @@
+"""OpenAI's Responses: read, answered, streamed, kept, run in the background, made short."""

@@ -1,0 +1,1 @@
+"""OpenAI's vector stores: collections that clients make, fill and search."""
