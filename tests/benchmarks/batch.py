@@ -32,7 +32,7 @@ from pathlib import Path
 
 from rungwise_pipelines.batch.ask import Answered, Asker
 from rungwise_pipelines.batch.lines import Limits, Line
-from rungwise_pipelines.batch.local import BatchReport, Task, run_batch
+from rungwise_pipelines.batch.local import BatchReport, Here, Task, run_batch
 from rungwise_pipelines.batch.plan import read_plan
 from rungwise_pipelines.batch.progress import Silent
 from rungwise_pipelines.batch.surfaces import batch_surfaces
@@ -77,10 +77,10 @@ async def whole(settings: Settings, folder: Path, *, together: bool = True) -> B
     caller = Caller()
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[Asker]:
+    async def opened() -> AsyncIterator[Here]:
         house = await open_house(settings, {}, role="benchmark")
         try:
-            yield Asker(house.engine, batch_surfaces(house), caller, "http://localhost/", house.log.flush)
+            yield Here(Asker(house.engine, batch_surfaces(house), caller, "http://localhost/", house.log.flush))
         finally:
             await house.close()
 
@@ -290,8 +290,8 @@ async def peak(lines: int) -> None:
         task = Task(input=file, output=folder / "out", errors=folder / "errors", caller=Caller())
 
         @asynccontextmanager
-        async def opened() -> AsyncIterator[Asker]:
-            yield Nothing()
+        async def opened() -> AsyncIterator[Here]:
+            yield Here(Nothing())
 
         first = await run_batch(task, opened, Silent())
         again = await run_batch(task, opened, Silent())

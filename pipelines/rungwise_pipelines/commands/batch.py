@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,11 @@ from rungwise_pipelines.commands.options import As, Config, Group, Json, caller_
 from rungwise_pipelines.commands.output import emit, note, say
 
 if TYPE_CHECKING:
-    from rungwise_pipelines.batch.ask import Asker
-    from rungwise_pipelines.batch.local import BatchReport, Task
+    from rungwise_pipelines.batch.local import BatchReport, Crew, Task
     from rungwise_pipelines.batch.progress import Progress
+    from rungwise_pipelines.batch.spread import Spread
     from rungwise_server.config.settings import Settings
+    from rungwise_server.types import Caller
 
 _AGAIN = "What is done is written; run the same command again to go on."
 
@@ -46,6 +48,18 @@ def batch(
             help="Try all failed lines again, not only those that a limit, a timeout or a server's error ended.",
         ),
     ] = False,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Spread the lines over a Ray cluster, as a Ray Data pipeline (extra `scale`).")
+    ] = False,
+    ray_address: Annotated[
+        str,
+        typer.Option(
+            help="With --ray: the cluster, `auto` or `ray://HOST:10001`; else one on this machine.", metavar="ADDRESS"
+        ),
+    ] = "",
+    ray_workers: Annotated[
+        int, typer.Option(help="With --ray: processes that answer; --concurrency is for each.", min=1)
+    ] = 2,
     user: As = "",
     group: Group = None,
     config: Config = None,
@@ -60,6 +74,7 @@ def batch(
     """
     from rungwise_pipelines.batch.local import Task
     from rungwise_pipelines.batch.run import Budget
+    from rungwise_pipelines.batch.spread import Spread
 
     errors = errors or output.with_name(f"{output.name.removesuffix('.jsonl')}.errors.jsonl")
     if len({path.absolute() for path in (input, output, errors)}) < 3:
@@ -78,7 +93,7 @@ def batch(
             limit=limit,
             retry_failed=retry_failed,
         )
-        return await _run(settings, task)
+        return await _run(settings, task, Spread(ray_address, ray_workers) if ray else None)
 
     try:
         report = asyncio.run(run())
@@ -90,24 +105,35 @@ def batch(
         raise typer.Exit(1)
 
 
-async def _run(settings: "Settings", task: "Task") -> "BatchReport":
-    from rungwise_pipelines.batch.ask import Asker
+async def _run(settings: "Settings", task: "Task", spread: "Spread | None") -> "BatchReport":
     from rungwise_pipelines.batch.local import run_batch
-    from rungwise_pipelines.batch.surfaces import batch_surfaces
 
-    @asynccontextmanager
-    async def opened() -> "AsyncIterator[Asker]":
-        from rungwise_server.bootstrap import open_house
-
-        house = await open_house(settings, role="rungwise batch")
-        try:
-            sources = f"{settings.server.public_url.rstrip('/') or 'http://localhost'}/v1/sources/"
-            yield Asker(house.engine, batch_surfaces(house), task.caller, sources, house.log.flush)
-        finally:
-            await house.close()
-
+    opened = partial(_here, settings, task.caller) if spread is None else partial(_spread, settings, spread)
     with _progress() as progress:
         return await run_batch(task, opened, progress)
+
+
+@asynccontextmanager
+async def _here(settings: "Settings", caller: "Caller") -> "AsyncIterator[Crew]":
+    """The house, opened in this process."""
+    from rungwise_pipelines.batch.ask import Asker
+    from rungwise_pipelines.batch.local import Here, sources_url
+    from rungwise_pipelines.batch.surfaces import batch_surfaces
+    from rungwise_server.bootstrap import open_house
+
+    house = await open_house(settings, role="rungwise batch")
+    try:
+        yield Here(Asker(house.engine, batch_surfaces(house), caller, sources_url(settings), house.log.flush))
+    finally:
+        await house.close()
+
+
+@asynccontextmanager
+async def _spread(settings: "Settings", spread: "Spread") -> "AsyncIterator[Crew]":
+    """A Ray cluster, connected when there is something to ask."""
+    from rungwise_pipelines.batch.spread import Cluster
+
+    yield Cluster(settings, spread)
 
 
 @contextmanager
