@@ -36,6 +36,7 @@ from rungwise_server.api.rerank.surface import Rerank
 from rungwise_server.api.responses import openapi as responses_openapi
 from rungwise_server.api.responses.compact import Compaction
 from rungwise_server.api.responses.kept import responses_api
+from rungwise_server.api.responses.socket import Socket
 from rungwise_server.api.responses.surface import Responses
 from rungwise_server.api.sources import sources_api
 from rungwise_server.api.surface import Surface
@@ -156,7 +157,16 @@ def create_app(
     }
     describe(rest, operations)
     endpoints = {path: Endpoint(s, engine, gate, max_body, public_url) for path, s in surfaces.items()}
-    front = Front(endpoints, rest, gate=gate, kept=parts.kept, max_body=max_body, max_upload=max_upload, limits=limits)
+    front = Front(
+        endpoints,
+        rest,
+        gate=gate,
+        kept=parts.kept,
+        max_body=max_body,
+        max_upload=max_upload,
+        limits=limits,
+        sockets={"/v1/responses": Socket(responses, engine, gate, public_url.rstrip("/"), limits)},
+    )
     front.closing.append(responses.background.close)
     handle_errors(rest, front.allowed)
     return front

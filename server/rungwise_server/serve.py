@@ -79,6 +79,8 @@ async def listen(app: Front, listener: socket.socket, on_ready: Callable[[], Non
     config = uvicorn.Config(
         app,
         http=cast("type[asyncio.Protocol]", partial(GatheringProtocol, Turn())),
+        ws="wsproto",
+        ws_max_size=app.max_body,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -49,7 +49,9 @@ class Endpoint:
 
             watcher = asyncio.create_task(watch())
             try:
-                exchange = await self._surface.read(Asked(request_id, caller, body, self._sources(scope)))
+                exchange = await self._surface.read(
+                    Asked(request_id, caller, body, sources_of(scope, self._public_url))
+                )
                 if isinstance(exchange, Reply):
                     await _reply(exchange, request_id, send)
                     return
@@ -76,11 +78,14 @@ class Endpoint:
         headers = [*_ids(request_id), *error_headers(error)]
         await send_whole(send, error_status(error), self._surface.error(error, request_id), headers)
 
-    def _sources(self, scope: Scope) -> str:
-        if self._public_url:
-            return f"{self._public_url}/v1/sources/"
-        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
-        return f"{scope.get('scheme', 'http')}://{host}/v1/sources/"
+
+def sources_of(scope: Scope, public_url: str) -> str:
+    """The URL before a passage's id: under `public_url`, or under the request's own address."""
+    if public_url:
+        return f"{public_url}/v1/sources/"
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
+    scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "http"), scope.get("scheme", "http"))
+    return f"{scheme}://{host}/v1/sources/"
 
 
 def _ids(request_id: str) -> Headers:

@@ -5,13 +5,14 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Mount
 
-from rungwise_server.api.asgi import Receive, Scope, Send, send_whole
+from rungwise_server.api.asgi import App, Receive, Scope, Send, send_whole
 from rungwise_server.api.auth import Gate
 from rungwise_server.api.endpoint import Endpoint
 from rungwise_server.api.errors import WrongMethod, error_body, error_headers, error_status
@@ -33,6 +34,7 @@ class Front:
         endpoints: by path, what answers a POST there.
         max_body, max_upload: the most bytes of a body, and of an uploaded file, that `rest` is given.
         limits: what one caller may ask for; None for no limit.
+        sockets: by path, what serves a WebSocket there.
     """
 
     def __init__(
@@ -45,18 +47,22 @@ class Front:
         max_body: int,
         max_upload: int,
         limits: Limits | None = None,
+        sockets: Mapping[str, App] = MappingProxyType({}),
     ) -> None:
         self._endpoints = endpoints
+        self._sockets = sockets
         self.rest = rest
         self.closing: list[Callable[[], Awaitable[None]]] = []
-        self._max_body = max_body
+        self.max_body = max_body
         self._max_upload = max_upload
         self._idempotent = Idempotent(self._dispatch, gate, kept, self._refuse, max_body)
         self._limited = Limited(self._post, gate, limits, self._refuse) if limits is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
-        if scope["type"] != "http":
+        if scope["type"] == "websocket" and (socket := self._sockets.get(scope["path"])):
+            await socket(scope, receive, send)
+        elif scope["type"] != "http":
             await self.rest(scope, receive, send)
         elif scope["method"] != "POST":
             await self._dispatch(scope, receive, send)
@@ -71,11 +77,12 @@ class Front:
             await close()
         await self._idempotent.close()
 
-    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if key_of(scope) is None:
-            await self._dispatch(scope, receive, send)
-        else:
-            await self._idempotent(scope, receive, send)
+    def _post(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine of its own: each wake-up of a stream would pass through it."""
+        if key_of(scope) is not None:
+            return self._idempotent(scope, receive, send)
+        endpoint = self._endpoints.get(scope["path"])
+        return endpoint(scope, receive, send) if endpoint is not None else self._dispatch(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
@@ -91,7 +98,7 @@ class Front:
                 await self._refuse(scope, send, WrongMethod(method, allowed))
                 return
         head = method == "HEAD"
-        limit = self._max_upload + _AROUND if _UPLOADS.fullmatch(path) else self._max_body
+        limit = self._max_upload + _AROUND if _UPLOADS.fullmatch(path) else self.max_body
         asked = {**scope, "method": "GET"} if head else scope
         await self.rest(asked, _bounded(receive, limit), _with_headers(send, bodiless=head))
 

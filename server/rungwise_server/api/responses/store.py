@@ -1,7 +1,8 @@
 """Responses as they are kept, for their owners alone: read again, continued, cancelled, and forgotten after 30 days."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from msgspec import Raw, Struct
@@ -57,21 +58,26 @@ _BODY = msgspec.json.Decoder(Body)
 
 
 class ResponseStore:
-    """Keeps responses in a KeptStore."""
+    """Keeps responses in a KeptStore; those in `beside` are known without being stored."""
 
-    def __init__(self, kept: KeptStore) -> None:
+    def __init__(self, kept: KeptStore, beside: Mapping[str, Kept] = MappingProxyType({})) -> None:
         self._kept = kept
+        self._beside = beside
 
     async def add(self, body: Body, owner: str) -> Row:
         """Keep a response. Raises Unavailable."""
+        return Row(await self._kept.add(self.kept_form(body, owner)), body)
+
+    def kept_form(self, body: Body, owner: str) -> Kept:
+        """A response as it is kept."""
         response = body.response
         expires = response.created_at + DAYS * 86_400.0
         kept = Kept(response.id, "response", owner, response.created_at, Raw(encode(body)), expires_at=expires)
-        return Row(await self._kept.add(replace(kept, state=response.status)), body)
+        return replace(kept, state=response.status)
 
     async def find(self, id: str, owner: str) -> Row | None:
         """A response of `owner`'s. One whose server died while it worked on it has failed, and is written so."""
-        while (kept := await self._kept.get("response", id, owner)) is not None:
+        while (kept := self._beside.get(id) or await self._kept.get("response", id, owner)) is not None:
             row = Row(kept, _BODY.decode(kept.body))
             response = row.body.response
             if response.status not in RUNNING or time.time() - row.body.beat < LAPSE:

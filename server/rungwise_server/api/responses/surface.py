@@ -1,7 +1,8 @@
 """`POST /v1/responses`: OpenAI's newer wire, over the same engine. The id of a response is that of its inference."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from copy import copy
 from typing import Protocol
 
 from rungwise_server.answer import Answer
@@ -40,10 +41,17 @@ class Responses:
 
     def __init__(self, engine: Engine, kept: KeptStore, stores: Stores, collections: Collection[str]) -> None:
         """`collections` are the names of those that `file_search` may search beside vector stores."""
+        self._kept = kept
         self._stores = stores
         self._collections = collections
         self.store = ResponseStore(kept)
         self.background = Background(engine, self.store, self.name)
+
+    def on_connection(self, beside: Mapping[str, Kept]) -> "Responses":
+        """The same surface, where the responses in `beside`, which are not stored, can be continued too."""
+        other = copy(self)
+        other.store = ResponseStore(self._kept, beside)
+        return other
 
     async def read(self, asked: Asked) -> "ResponsesExchange | Reply":
         """See `Surface`. A background response is answered at once."""
@@ -149,6 +157,10 @@ class ResponsesExchange:
         self.finish(answer)
         await self._keep()
         return encode(self.events.response)
+
+    def kept(self) -> Kept:
+        """The response as it would be kept."""
+        return self._store.kept_form(self.body, self.owner)
 
     async def _keep(self) -> None:
         """An answer that cannot be kept is given all the same, and says that it was not."""
