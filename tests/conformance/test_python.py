@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,69 @@ def test_a_file_of_somebody_else_does_not_exist(served: Any) -> None:
             attempt(file.id)
     assert file.id not in [each.id for each in bo.files.list()]
     assert ana.files.delete(file.id).deleted
+
+
+@_with("openai", "models, embeddings, completions", "openai-python")
+def test_models_embeddings_and_completions_parse_strictly(served: Any) -> None:
+    from openai import OpenAI
+    from openai.types import Completion, CreateEmbeddingResponse, Model
+
+    raw = OpenAI(base_url=served.base, api_key=served.ana, max_retries=0).with_raw_response
+    for model in json.loads(raw.models.list().text)["data"]:
+        TypeAdapter(Model).validate_python(model, strict=True)
+    made = raw.embeddings.create(model="default", input=["a house"], encoding_format="float")
+    TypeAdapter(CreateEmbeddingResponse).validate_json(made.text, strict=True)
+    TypeAdapter(Completion).validate_json(raw.completions.create(model="assistant", prompt="Say").text, strict=True)
+
+
+@_with("openai", "vector stores", "openai-python")
+def test_vector_store_objects_parse_strictly(served: Any) -> None:
+    from openai import OpenAI
+    from openai.types import FileObject, VectorStore, VectorStoreDeleted, VectorStoreSearchResponse
+    from openai.types.vector_stores import VectorStoreFile, VectorStoreFileBatch
+
+    client = OpenAI(base_url=served.base, api_key=served.ana, max_retries=0)
+    raw = client.with_raw_response
+    sent = raw.files.create(file=("gate.md", b"# Gate\n\nThe gate closes at nine.\n"), purpose="assistants")
+    file = TypeAdapter(FileObject).validate_json(sent.text, strict=True)
+    made = raw.vector_stores.create(name="gates", metadata={"kind": "test"})
+    store = TypeAdapter(VectorStore).validate_json(made.text, strict=True)
+    added = client.vector_stores.files.create_and_poll(
+        file.id, vector_store_id=store.id, attributes={"floor": 2}, poll_interval_ms=200
+    )
+    assert added.status == "completed", added.last_error
+    shown = raw.vector_stores.files.retrieve(file.id, vector_store_id=store.id)
+    TypeAdapter(VectorStoreFile).validate_json(shown.text, strict=True)
+    batch = raw.vector_stores.file_batches.create(store.id, file_ids=[file.id])
+    TypeAdapter(VectorStoreFileBatch).validate_json(batch.text, strict=True)
+    found = json.loads(raw.vector_stores.search(store.id, query="When does the gate close?").text)["data"]
+    hits = [TypeAdapter(VectorStoreSearchResponse).validate_python(hit, strict=True) for hit in found]
+    assert hits[0].filename == "gate.md"
+    assert hits[0].attributes == {"floor": 2}
+    TypeAdapter(VectorStoreDeleted).validate_json(raw.vector_stores.delete(store.id).text, strict=True)
+
+
+@_with("openai", "batches", "openai-python")
+def test_batch_objects_parse_strictly(served: Any) -> None:
+    from openai import OpenAI
+    from openai.types import Batch
+
+    client = OpenAI(base_url=served.base, api_key=served.ana, max_retries=0)
+    asked = {"model": "docs", "input": QUESTION}
+    line = json.dumps({"custom_id": "one", "method": "POST", "url": "/v1/responses", "body": asked})
+    file = client.files.create(file=("in.jsonl", line.encode()), purpose="batch")
+    made = client.batches.with_raw_response.create(
+        input_file_id=file.id, endpoint="/v1/responses", completion_window="24h"
+    )
+    batch = TypeAdapter(Batch).validate_json(made.text, strict=True)
+    until = time.monotonic() + 60
+    while batch.status != "completed" and time.monotonic() < until:
+        time.sleep(0.1)  # polling is how the API tells
+        shown = client.batches.with_raw_response.retrieve(batch.id)
+        batch = TypeAdapter(Batch).validate_json(shown.text, strict=True)
+    assert batch.status == "completed"
+    assert batch.output_file_id
+    assert "28 days" in client.files.content(batch.output_file_id).text
 
 
 @_with("langchain-openai", "chat")
