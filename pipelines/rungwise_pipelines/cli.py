@@ -17,6 +17,7 @@ from rungwise_pipelines.commands.doctor import doctor
 from rungwise_pipelines.commands.feedback import feedback
 from rungwise_pipelines.commands.ingest import ingest
 from rungwise_pipelines.commands.init import init
+from rungwise_pipelines.commands.judge import judge
 from rungwise_pipelines.commands.keys import keys
 from rungwise_pipelines.commands.output import note
 from rungwise_pipelines.commands.search import search
@@ -76,6 +77,7 @@ def _defaults(command: object, config: str) -> dict[str, object]:
 for verb in (init, serve, worker, doctor, ingest, search, ask, batch):
     app.command()(verb)
 app.add_typer(feedback, name="feedback")
+app.add_typer(judge, name="judge")
 app.add_typer(keys, name="keys")
 
 

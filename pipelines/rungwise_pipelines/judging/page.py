@@ -1,0 +1,55 @@
+"""A certificate as one HTML file with a picture: what the judge says, and what people do, slice by slice."""
+
+from collections.abc import Iterator
+from html import escape
+
+from rungwise_pipelines.judging.certificate import Certificate, Slice
+from rungwise_pipelines.judging.show import COLUMNS, lines_of, rows_of
+
+_SIDE = 320
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;
+background:#fff}table{border-collapse:collapse}td,th{padding:.15rem 1rem .15rem 0;text-align:left;font-variant-numeric:
+tabular-nums}svg{max-width:100%;height:auto}"""
+
+
+def page_of(certificate: Certificate) -> str:
+    """The whole page. It loads nothing."""
+    parts = [_section(one) for one in (certificate, *certificate.systems)]
+    title = "Judge's certificate"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f"<h1>{title}</h1>{''.join(parts)}</html>\n"
+    )
+
+
+def _section(certificate: Certificate) -> str:
+    lines = "".join(f"<p>{escape(line)}</p>" for line in lines_of(certificate))
+    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows_of(certificate))
+    name = escape(certificate.system or "All items")
+    return f"<h2>{name}</h2>{lines}<table><tr>{head}</tr>{rows}</table>{picture_of(certificate.slices)}"
+
+
+def picture_of(slices: tuple[Slice, ...]) -> str:
+    """A reliability picture as SVG: on the diagonal, people say what the judge says."""
+    marks = "".join(_marks(slices))
+    ends = f'<text x="0" y="{_SIDE + 18}">judge 0</text><text x="{_SIDE}" y="{_SIDE + 18}" text-anchor="end">1</text>'
+    label = "People's mean grade, with its interval, over the judge's mean grade, in slices of the judge's grades"
+    return (
+        f'<svg viewBox="-40 -16 {_SIDE + 56} {_SIDE + 44}" width="{_SIDE + 56}" role="img" aria-label="{label}" '
+        f'font-size="12"><rect width="{_SIDE}" height="{_SIDE}" fill="none" stroke="#bbb"/>'
+        f'<path d="M0 {_SIDE}L{_SIDE} 0" stroke="#bbb" stroke-dasharray="4"/>{marks}{ends}'
+        f'<text x="-6" y="8" text-anchor="end">1</text><text x="-6" y="{_SIDE}" text-anchor="end">people</text></svg>'
+    )
+
+
+def _marks(slices: tuple[Slice, ...]) -> Iterator[str]:
+    for one in slices:
+        if one.judge is None or one.human is None:
+            continue
+        x, y, low, high = (round(value * _SIDE, 1) for value in (one.judge, 1 - one.human, 1 - one.low, 1 - one.high))
+        told = f"judge {one.judge:.2f}, people {one.human:.2f} ({one.low:.2f} to {one.high:.2f}), {one.graded} graded"
+        yield (
+            f'<g><title>{told}</title><path d="M{x} {low}V{high}" stroke="#1f5fbf" stroke-width="2"/>'
+            f'<circle cx="{x}" cy="{y}" r="5" fill="#1f5fbf"/></g>'
+        )
