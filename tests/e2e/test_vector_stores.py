@@ -213,14 +213,14 @@ def test_killed_in_mid_file_another_worker_goes_on(tmp_path: Path) -> None:
         with closing(sqlite3.connect(settings.home / "rungwise.db")) as connection:
             return int(connection.execute("select attempts from job").fetchone()[0])
 
-    def start() -> subprocess.Popen[str]:
-        command = [*RUNGWISE, "worker", "--json", "--until-idle", "--lease", "2"]
+    def start(*options: str) -> subprocess.Popen[str]:
+        command = [*RUNGWISE, "worker", "--json", "--lease", "2", *options]
         return subprocess.Popen(command, env=environ(settings.home), stdout=subprocess.PIPE, text=True)
 
     for number, begun in enumerate((settings.home / "index" / "vs_1", settings.home / "rungwise.db"), start=1):
         with start() as worker:
             # Once the collection is there, the file is about to be read, cut, embedded: seconds.
-            wait_for("the file is not begun", lambda: attempts() == number and begun.exists())  # noqa: B023
+            wait_for("the file is not begun", lambda: attempts() >= number and begun.exists())  # noqa: B023
             worker.kill()
         assert asyncio.run(outcome(settings, row_id))[0] == "in_progress"
 
@@ -228,10 +228,13 @@ def test_killed_in_mid_file_another_worker_goes_on(tmp_path: Path) -> None:
     ended: list[dict[str, object]] = []
     while not ended:  # the lease of the one that was killed must run out first
         assert time.monotonic() < deadline
-        with start() as worker:
+        with start("--until-idle") as worker:
             printed, _ = worker.communicate(timeout=PATIENCE)
             ended = [json.loads(line) for line in printed.splitlines()]
-    assert [(end["subject"], end["outcome"], end["attempts"]) for end in ended] == [(row_id, "done", 3)]
+    assert [(end["subject"], end["outcome"]) for end in ended] == [(row_id, "done")]
+    attempts_of = ended[0]["attempts"]
+    assert isinstance(attempts_of, int)
+    assert attempts_of >= 3  # one more where a busy machine let a short lease lapse
     state, parts = asyncio.run(outcome(settings, row_id))
     assert state == "completed"
     assert " ".join(parts).split() == LONG.split(), "nothing is missing, and nothing is there twice"

@@ -69,7 +69,11 @@ async def test_killed_at_random_and_resumed(tmp_path: Path, processes: Processes
     for _ in range(ROUNDS):
         for number in luck.sample(range(DOCUMENTS), DOCUMENTS // 2):
             _write(folder, number, luck)
-        killed += processes.run(home, folder, luck.uniform(0.1, 0.8) * whole) == -signal.SIGKILL
+        started = time.monotonic()
+        if processes.run(home, folder, luck.uniform(0.1, 0.8) * whole) == -signal.SIGKILL:
+            killed += 1
+        else:
+            whole = min(whole, time.monotonic() - started)  # the machine was busier before
     assert killed > ROUNDS // 3, "hardly any kill hit: the test proves nothing"
     assert processes.run(home, folder) == 0
     assert processes.run(fresh, folder) == 0
