@@ -22,7 +22,7 @@ _REST = 4  # windows between two tries
 _LONGEST_REST = 64
 _LONGEST_WAIT = 30.0
 _LONGEST_CLOSED = 600.0
-_PAYS, _WORTH, _SAME = 0.06, 1.015, 1.0
+_PAYS, _STEEP = 0.06, 0.4
 
 
 class Pace:
@@ -40,6 +40,7 @@ class Pace:
         self._idle = False
         self._in_a_row = 0
         self._ramp = True
+        self._doubted = False
         self._up = True
         self._base: tuple[float, float] | None = None
         """The limit that is being measured against, and its rate, while another one is tried."""
@@ -137,8 +138,9 @@ class Pace:
             return
         self._counted += 1
         seconds = self._loop.time() - self._since
-        rounds = 1 if self._ramp else _ROUNDS
-        if self._counted >= rounds * int(self.limit) and seconds >= _SHORTEST:
+        quick = self._ramp and not self._doubted
+        rounds, shortest = (1, _SHORTEST) if quick else (_ROUNDS, 2 * _SHORTEST)
+        if self._counted >= rounds * int(self.limit) and seconds >= shortest:
             before = self.limit
             self._judge(self._counted / seconds)
             self._window(0.0 if before == self.limit else before)
@@ -156,17 +158,18 @@ class Pace:
     def _climb(self, rate: float) -> None:
         if self._base is not None:
             limit, before = self._base
-            if rate / before - 1 < _PAYS * (self.limit / limit - 1):
-                # The last doubling brought little, or nothing: from here on in small steps, downwards first.
-                self._ramp, self._base, self._up = False, None, False
-                if rate / before < _WORTH:
-                    self.limit = limit
-                else:
-                    self._try(rate)
+            if not _pays(rate / before, self.limit / limit):
+                if not self._doubted:
+                    # To stop too early costs more than to look twice.
+                    self._doubted = True
+                    return
+                self._ramp, self._base, self._up, self._rest = False, None, False, 0
+                self.limit = limit
                 return
         if self.limit >= self.most:
             self._ramp, self._base, self._up, self._rest = False, None, False, _REST
             return
+        self._doubted = False
         self._base = (self.limit, rate)
         self.limit = min(2 * self.limit, self.most)
 
@@ -183,10 +186,18 @@ class Pace:
 
     def _compare(self, rate: float, limit: float, before: float) -> None:
         self._base = None
-        if rate / before >= (_WORTH if self.limit > limit else _SAME):
-            # It was a good step: another one.
+        if _pays(rate / before, self.limit / limit):
+            # It was a good step: another one; upwards a long one.
             self._rest_after = _REST
-            self._try(rate)
+            if self.limit > limit and _pays(rate / before, self.limit / limit, _STEEP):
+                self._ramp = True
+                self._climb(rate)
+            else:
+                self._try(rate)
         else:
             self.limit = limit
             self._up, self._rest = not self._up, self._rest_after
+
+
+def _pays(rate: float, limit: float, share: float = _PAYS) -> bool:
+    return rate - 1 >= share * (limit - 1)
