@@ -49,7 +49,7 @@ setup-vllm: .venv/.ready ## make .venv-vllm: real vLLM on the CPU, for its tests
 setup-clients: .venv-aider/.ready tests/conformance/node/node_modules/.ready ## make the clients that conformance tests need beside .venv
 
 conformance: .venv/.ready setup-clients ## run other people's clients against a server and write docs/reference/conformance.md
-	$(BIN)/pytest tests/conformance --conformance docs/reference/conformance.md
+	$(BIN)/pytest tests/conformance --ignore tests/conformance/test_table.py --conformance docs/reference/conformance.md
 
 check: .venv/.ready ## lint, types, imports, lock, reference, container files
 	$(BIN)/ruff format --check .
