@@ -17,7 +17,7 @@ BIN := .venv/bin
 SYNC := $(BIN)/uv sync --quiet --locked --inexact
 LOCKED := pyproject.toml uv.lock $(BIN)/uv
 
-.PHONY: help setup setup-vllm setup-clients conformance serve test check docs bench bench-retrieval bench-batch clean
+.PHONY: help setup setup-vllm setup-clients conformance serve test check docs bench bench-retrieval bench-batch bench-judging clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -87,6 +87,9 @@ bench-batch: .venv/.ready ## measure batches: against an upstream's own limit, m
 	$(BIN)/python tests/benchmarks/batch.py queue
 	$(BIN)/python tests/benchmarks/batch.py memory
 	@test ! -x .venv-vllm/bin/vllm || $(BIN)/python tests/benchmarks/batch.py vllm
+
+bench-judging: .venv/.ready ## simulate coverage of a judge's certificate; DATA=FOLDER of triviaqa_judges, pandalm, llmbar
+	$(BIN)/python tests/benchmarks/judging.py $${DATA:+"$$DATA"} $(ARGS)
 
 clean: ## remove the environment and all caches; RUNGWISE_HOME stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

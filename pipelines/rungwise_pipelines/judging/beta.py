@@ -29,7 +29,10 @@ def quantile(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Floats:
     p_, a_, b_ = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (p, a, b)))
     front = _lgamma(a_ + b_) - _lgamma(a_) - _lgamma(b_)
     low, high = np.zeros_like(p_), np.ones_like(p_)
-    x = a_ / (a_ + b_)
+    middle = a_ / (a_ + b_)
+    with np.errstate(divide="ignore", over="ignore"):
+        power = np.exp((np.log(p_) + np.log(a_) - front) / a_)  # the distribution near 0 is a power
+    x = np.where((power > 0) & (power < middle), power, middle)
     for _ in range(200):
         off = _cdf(x, a_, b_, front) - p_
         low, high = np.where(off < 0, x, low), np.where(off < 0, high, x)

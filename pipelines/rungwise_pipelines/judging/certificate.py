@@ -11,13 +11,12 @@ from rungwise_pipelines.judging.agreement import Agreement, agreement_of, krippe
 from rungwise_pipelines.judging.biases import Biases, biases_of
 from rungwise_pipelines.judging.grades import Graded, Item
 from rungwise_pipelines.judging.next_grades import Advice, advice_of
+from rungwise_pipelines.judging.quality import Posterior, Strata
 from rungwise_pipelines.judging.ranking import Rank, ranking_of
-from rungwise_pipelines.judging.strata import strata_of
+from rungwise_pipelines.judging.sampling import fair_weights
+from rungwise_pipelines.judging.strata import Indexes, strata_of
 from rungwise_pipelines.judging.sums import Columns, Estimates, columns_of, estimates_of, summed
 from rungwise_pipelines.judging.verdict import Verdict, verdict_of
-
-UNEVEN = 1e-3
-"""How improbable it must be that graded items were drawn without regard to the judge before rates are reweighted."""
 
 
 class Terms(Struct, frozen=True):
@@ -96,7 +95,7 @@ def certify(graded: Graded, terms: Terms, *, judge_hash: str = "", grades_hash: 
 def _certificate(items: Sequence[Item], name: str, terms: Terms, systems: int) -> Certificate:
     columns = columns_of(items)
     estimates = estimates_of(columns, threshold=terms.threshold, level=terms.level)
-    weight, uneven = _fair_weights(columns, terms.threshold)
+    weight, uneven = fair_weights(columns, terms.threshold)
     both = columns.graded & ~np.isnan(columns.judge)
     agreement = agreement_of(
         columns.human[both], columns.judge[both], weight[both], threshold=terms.threshold, level=terms.level
@@ -107,19 +106,6 @@ def _certificate(items: Sequence[Item], name: str, terms: Terms, systems: int) -
     advice = None
     if systems == 1 and not columns.graded.all():
         advice = advice_of(columns, parts, strata, posterior, most=terms.next, margin=terms.margin, level=terms.level)
-    low = beta.quantile((1 - terms.level) / 2, posterior.passed, posterior.failed)
-    high = beta.quantile((1 + terms.level) / 2, posterior.passed, posterior.failed)
-    slices = tuple(
-        Slice(
-            items=part.size,
-            graded=int(columns.graded[part].sum()),
-            judge=None if np.isnan(strata.judged[i]) else float(strata.judged[i]),
-            human=float(strata.mean[i]) if strata.graded[i] else None,
-            low=float(low[i]) if strata.graded[i] else 0.0,
-            high=float(high[i]) if strata.graded[i] else 1.0,
-        )
-        for i, part in enumerate(parts)
-    )
     notes = []
     if uneven:
         notes.append(
@@ -137,30 +123,25 @@ def _certificate(items: Sequence[Item], name: str, terms: Terms, systems: int) -
         alpha=krippendorff_alpha([item.graders for item in columns.items]),
         biases=biases,
         verdict=verdict_of(estimates, agreement, biases, margin=terms.margin),
-        slices=slices,
+        slices=_slices(columns, parts, strata, posterior, terms.level),
         advice=advice,
         notes=tuple(notes),
     )
 
 
-def _fair_weights(columns: Columns, threshold: float) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], bool]:
-    """Weights under which graded items are to the judge's passes and fails as all items are; and whether they had to
-    be moved. Where grades were drawn by chance, the items' own weights do, and stay.
-    """
-    known = ~np.isnan(columns.judge)
-    passed = known & (columns.judge >= threshold)
-    failed = known & ~passed
-    table = np.array(
-        [[(side & columns.graded).sum(), (side & ~columns.graded).sum()] for side in (passed, failed)], float
+def _slices(
+    columns: Columns, parts: Sequence[Indexes], strata: Strata, posterior: Posterior, level: float
+) -> tuple[Slice, ...]:
+    low = beta.quantile((1 - level) / 2, posterior.passed, posterior.failed)
+    high = beta.quantile((1 + level) / 2, posterior.passed, posterior.failed)
+    return tuple(
+        Slice(
+            items=part.size,
+            graded=int(columns.graded[part].sum()),
+            judge=None if np.isnan(strata.judged[i]) else float(strata.judged[i]),
+            human=float(strata.mean[i]) if strata.graded[i] else None,
+            low=float(low[i]) if strata.graded[i] else 0.0,
+            high=float(high[i]) if strata.graded[i] else 1.0,
+        )
+        for i, part in enumerate(parts)
     )
-    total = table.sum()
-    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / max(total, 1.0)
-    if (expected < 1).any() or table[:, 0].min() == 0:
-        return columns.weight, False
-    square = float(((np.abs(table - expected) - 0.5).clip(0) ** 2 / expected).sum())
-    if square < beta.normal_quantile(1 - UNEVEN / 2) ** 2:
-        return columns.weight, False
-    weight = columns.weight.copy()
-    for side in (passed, failed):
-        weight[side] *= columns.weight[side].sum() / columns.weight[side & columns.graded].sum()
-    return weight, True

@@ -16,7 +16,7 @@ Other fields are left alone.
 import gzip
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -125,7 +125,7 @@ def parse_grades(data: bytes, name: str = "grades") -> Graded:
         raise BadRequest(f"{name} cannot be used:\n" + "\n".join(faults[:SHOWN]) + more, code="invalid_grades")
     if not items:
         raise BadRequest(f'{name} has no grades: each line is {{"id", "human": 0..1 or null, "judge": 0..1}}.')
-    notes = (f"{repeated} lines say again what an earlier line said; each counts once.",) if repeated else ()
+    notes = (f"Lines that say again what an earlier line said, and count once: {repeated}.",) if repeated else ()
     return Graded(tuple(items), notes)
 
 
@@ -197,14 +197,10 @@ def _merged(lines: Sequence[tuple[str, Item]]) -> Item:
         raise _Wrong(f'{where} has different grades of one person; several people\'s lines each need "grader".')
     if len({item.weight for _, item in lines}) > 1:
         raise _Wrong(f"{where} has different weights.")
-    graders = tuple(_in_order(grade for _, item in graded for grade in item.graders))
+    graders = tuple(sorted(grade for _, item in graded for grade in item.graders))
     return msgspec.structs.replace(
         first,
         judge=next(iter(judges), None),
         graders=graders,
         human=math.fsum(graders) / len(graders) if graders else None,
     )
-
-
-def _in_order(grades: Iterator[float]) -> list[float]:
-    return sorted(grades)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rungwise_pipelines.judging.agreement import effective
 from rungwise_pipelines.judging.grades import Item
 from rungwise_pipelines.judging.intervals import Interval
-from rungwise_pipelines.judging.quality import Posterior, Strata, dispersion_of, interval_of, posterior_of
+from rungwise_pipelines.judging.quality import Posterior, Strata, dispersion_of, estimate_of, interval_of, posterior_of
 from rungwise_pipelines.judging.strata import Indexes, strata_of
 
 Floats = NDArray[np.float64]
@@ -121,7 +121,7 @@ def _humans_alone(columns: Columns, level: float) -> Interval | None:
     unbound = Strata(strata.share, np.full(1, np.inf), strata.graded, strata.mean, strata.judged)
     _, low, high = interval_of(unbound, posterior, level, beyond=True)
     mean = float(strata.mean[0])
-    return Interval(mean, min(float(low), mean), max(float(high), mean), level, "jeffreys", int(graded.size))
+    return Interval(mean, min(float(low), mean), max(float(high), mean), level, "beta posterior", int(graded.size))
 
 
 def _judge_alone(columns: Columns, level: float) -> Interval | None:
@@ -143,10 +143,13 @@ def _bias(columns: Columns, strata: Strata, posterior: Posterior, level: float, 
     if not count or not spoken.any():
         return None
     share = strata.share[spoken] / strata.share[spoken].sum()
-    kept = Strata(share, np.full(share.size, np.inf), *(a[spoken] for a in (strata.graded, strata.mean, strata.judged)))
     about = Posterior(posterior.passed[spoken], posterior.failed[spoken], posterior.dispersion)
-    people, low, high = (float(value) for value in interval_of(kept, about, level, beyond=True))
-    judged = float(share @ kept.judged)
+    size, *others = (values[spoken] for values in (strata.size, strata.graded, strata.mean, strata.judged))
+    people = float(estimate_of(Strata(share, size, *others), about))
+    fixed = Strata(share, np.full(share.size, np.inf), *others)
+    _, low, high = (float(value) for value in interval_of(fixed, about, level, beyond=True))
+    judged = float(share @ strata.judged[spoken])
+    people = min(max(people, low), high)
     return Interval(judged - people, judged - high, judged - low, level, METHOD, count)
 
 

@@ -23,8 +23,9 @@ class Verdict(Struct, frozen=True):
 
 
 def verdict_of(estimates: Estimates, agreement: Agreement, biases: Biases, *, margin: float) -> Verdict:
-    """Trust: agrees with people beyond chance, and its mean is shown to be within `margin` of theirs. Correct: agrees
-    beyond chance, and its mean is off or not shown to be near. Do not use: not shown to agree beyond chance.
+    """Trust: kappa is shown to be above `WEAK`, and the judge's mean within `margin` of people's. Correct: it agrees
+    with people beyond chance, and its mean is off or not shown to be near. Do not use: agreement is not shown to be
+    beyond chance. It is the mean that is trusted or corrected: of a single verdict, the agreement is told beside it.
     """
     word, thin, reasons = _word(estimates, agreement, margin)
     return Verdict(word, thin, (*reasons, *_saved(estimates), *_of_biases(biases)))
@@ -54,9 +55,13 @@ def _word(estimates: Estimates, agreement: Agreement, margin: float) -> tuple[Wo
                 f"(kappa {_between(kappa.low, kappa.high)}); {more}."
             ],
         )
-    reasons = [f"It agrees with people beyond chance (kappa {_between(kappa.low, kappa.high)})."]
+    share = agreement.agreement
+    reasons = [
+        f"It agrees with people beyond chance (kappa {_between(kappa.low, kappa.high)}); a single verdict of it is "
+        f"people's in {100 * share.low:.0f} to {100 * share.high:.0f} % of cases."
+    ]
     where = f"{_points(bias.low)} to {_points(bias.high)} points against people"
-    if -margin <= bias.low and bias.high <= margin:
+    if -margin <= bias.low and bias.high <= margin and kappa.low > WEAK:
         return "trust", False, [*reasons, f"Its mean is within {100 * margin:g} points of people's: {where}."]
     if bias.low > 0 or bias.high < 0:
         kind = "too high" if bias.low > 0 else "too low"
@@ -66,7 +71,7 @@ def _word(estimates: Estimates, agreement: Agreement, margin: float) -> tuple[Wo
         True,
         [
             *reasons,
-            f"Whether its mean is right is not known: {where}. Correcting may cost a good judge a point or two, and is "
+            f"Whether it can be trusted is not known: {where}. Correcting may cost a good judge a point or two, and is "
             "the safe side until more grades tell.",
         ],
     )
