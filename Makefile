@@ -88,7 +88,7 @@ bench-batch: .venv/.ready ## measure batches: against an upstream's own limit, m
 	$(BIN)/python tests/benchmarks/batch.py memory
 	@test ! -x .venv-vllm/bin/vllm || $(BIN)/python tests/benchmarks/batch.py vllm
 
-bench-judging: .venv/.ready ## simulate coverage of a judge's certificate; DATA=FOLDER of triviaqa_judges, pandalm, llmbar
+bench-judging: .venv/.ready ## simulate coverage of a judge's certificate; DATA=FOLDER: measure on recorded ones
 	$(BIN)/python tests/benchmarks/judging.py $${DATA:+"$$DATA"} $(ARGS)
 
 clean: ## remove the environment and all caches; RUNGWISE_HOME stays

@@ -1,8 +1,8 @@
 """What judges' certificates are worth: `python tests/benchmarks/judging.py FOLDER` (make bench-judging DATA=FOLDER).
 
-FOLDER has `triviaqa_judges`, `pandalm` and `llmbar`, each with a `data.jsonl.gz`; without one, the coverage alone is
-simulated. On TriviaQA, each of 11 judges graded 5 systems, 400 answers each, and so did people: of those, `grades` are
-drawn by chance, again and again, and the estimates are held against what people said of all 400.
+FOLDER has `triviaqa_judges`, `mtrag_human`, `pandalm` and `llmbar`, each with a `data.jsonl.gz`; without one, the
+coverage alone is simulated. On TriviaQA, each of 11 judges graded 5 systems, 400 answers each, and so did people: of
+those, `grades` are drawn by chance, again and again, and the estimates are held against what people said of all 400.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from rungwise_pipelines.judging import beta
 from rungwise_pipelines.judging.certificate import Certificate, Terms, certify
 from rungwise_pipelines.judging.grades import Graded, Item
 from rungwise_pipelines.judging.intervals import Interval
+from rungwise_pipelines.judging.sums import columns_of, estimates_of
 from rungwise_pipelines.judging.testing import covered, quality_of, studied
 
 Floats = NDArray[np.float64]
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     coverage(rng, given.rounds)
     if given.folder:
         trivia(given.folder / "triviaqa_judges", rng, given.rounds)
+        mtrag(given.folder / "mtrag_human", rng, max(1, given.rounds // 25))
         for name, pairs in (("pandalm", pandalm), ("llmbar", llmbar)):
             biases(name, pairs(given.folder / name))
     return 0
@@ -180,6 +182,38 @@ def _told(
     if part == 1:
         return f"{np.mean(values):.1f} ({min(values):.0f} to {max(values):.0f})"
     return _mean(found, part)
+
+
+def mtrag(folder: Path, rng: np.random.Generator, rounds: int) -> None:
+    """Graded people and graded judges: faithfulness, 1 to 4 by two or three people, against recorded metrics."""
+    answers = list(lines(folder))
+    metrics, counts = ("rb_llm", "rl_f", "Bert-KPrec"), (5, 20, 40)
+    head(
+        "MTRAG faithfulness, 3 systems, 159 answers each: error in points, coverage and width of `quality_of_these`",
+        *("judge", "grades", "judge alone", "humans alone", "ppi++", "ours", "coverage", "width"),
+    )
+    for metric in metrics:
+        for count in counts:
+            found = []
+            for system in sorted({line["system"] for line in answers}):
+                mine = [line for line in answers if line["system"] == system]
+                human = [(float(np.mean(line["human"]["faithfulness"])) - 1) / 3 for line in mine]
+                truth = float(np.mean(human))
+                for _ in range(rounds):
+                    graded = set(rng.choice(len(mine), count, replace=False).tolist())
+                    items = [
+                        Item(line["id"], min(1.0, max(0.0, line["auto"][metric])), human[i] if i in graded else None)
+                        for i, line in enumerate(mine)
+                    ]
+                    told = estimates_of(columns_of(items), threshold=0.5, level=0.95)
+                    assert told.judge_alone
+                    assert told.humans_alone
+                    assert told.ppi is not None
+                    here = told.quality_of_these
+                    middles = (told.judge_alone.estimate, told.humans_alone.estimate, told.ppi, told.quality.estimate)
+                    errors = [abs(middle - truth) for middle in middles]
+                    found.append([*errors, here.low <= truth <= here.high, here.high - here.low])
+            row(metric, count, *(f"{100 * value:.1f}" for value in np.mean(np.array(found, dtype=np.float64), axis=0)))
 
 
 def pandalm(folder: Path) -> dict[str, list[Item]]:

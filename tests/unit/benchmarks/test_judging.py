@@ -23,6 +23,11 @@ def test_it_draws_every_table(tmp_path: Path) -> None:
         tmp_path / "triviaqa_judges",
         [{"id": str(i), "system": "s", "human": i % 2, "judges": {"J": int(i % 3 > 0)}} for i in range(100)],
     )
+    scores = {"rb_llm": 0.5, "rl_f": 0.2, "Bert-KPrec": 0.9}
+    write(
+        tmp_path / "mtrag_human",
+        [{"id": str(i), "system": "s", "human": {"faithfulness": [1.0 + i % 4]}, "auto": scores} for i in range(50)],
+    )
     write(
         tmp_path / "pandalm",
         [{"id": str(i), **texts, "annotators": [1, 2], "human": i % 3, "judges": {"P": str(i % 2)}} for i in range(30)],
