@@ -5,14 +5,25 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rungwise_pipelines.batch.generate import ERROR, ORDER, READ, TEXT, WRITTEN, Generation, row_of
+from rungwise_pipelines.batch.local import Task, run_batch
+from rungwise_pipelines.batch.orders import Reader
+from rungwise_pipelines.batch.progress import Silent
+from rungwise_pipelines.batch.run import Budget
+from rungwise_pipelines.batch.spread import Cluster, Spread
+from rungwise_server.bootstrap import open_house_database, open_log
+from rungwise_server.config.file import load_settings
+from rungwise_server.config.settings import Settings
+from rungwise_server.errors import SetupError
 from rungwise_server.testing.upstream import FakeUpstream, Reply, Seen, echo
-from rungwise_server.types import Usage
+from rungwise_server.types import Caller, Inference, LogQuery, Usage
 
 TINY = Path(__file__).parents[1] / "unit" / "server" / "retrieval" / "embedders" / "data" / "tiny_model"
 
@@ -106,3 +117,143 @@ async def test_an_unreachable_cluster_is_named(folder: Path) -> None:
     _, err = await asyncio.wait_for(process.communicate(), 200)
     assert process.returncode == 1
     assert "no Ray cluster answers at '127.0.0.1:1'" in err.decode()
+
+
+class OverHttp:
+    """A Processing whose words come from a URL, by a processor of Ray Data that needs no GPU."""
+
+    model = "m"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def reader(self) -> Reader:
+        return lambda turns: json.dumps(list(turns))
+
+    def build(self) -> Callable[[Any], Any]:
+        from ray.data.llm import HttpRequestProcessorConfig, build_processor
+
+        # Functions of a function: Ray's workers, which cannot import tests, get them by value.
+        def asked(row: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]] = row_of) -> dict[str, Any]:
+            order = read(row)
+            return {"payload": {"model": "m", "messages": json.loads(order["prompt"]), **order["sampling_params"]}}
+
+        names = ORDER, TEXT, READ, WRITTEN, ERROR
+
+        def said(row: dict[str, Any]) -> dict[str, Any]:
+            body = row["http_response"]
+            if not body.get("choices"):  # Arrow gives each row all fields that any row has
+                return dict(zip(names, (row[names[0]], "", 0, 0, body["error"]["message"]), strict=True))
+            text, usage = body["choices"][0]["message"]["content"], body["usage"]
+            values = row[names[0]], text, usage["prompt_tokens"], usage["completion_tokens"], ""
+            return dict(zip(names, values, strict=True))
+
+        config = HttpRequestProcessorConfig(url=f"{self.url}/chat/completions", batch_size=32)
+        processor: Callable[[Any], Any] = build_processor(config, preprocess=asked, postprocess=said)
+        return processor
+
+
+def cited(seen: Seen) -> Reply:
+    asked = seen.json["messages"][-1]["content"]
+    if "say 13" in asked:
+        return Reply(status=400, error="no thirteen")
+    return Reply(text=f"{seen.json.get('temperature', 'none')} of {len(asked.split())} [1]", usage=Usage(10, 5))
+
+
+def told(path: Path) -> dict[str, Any]:
+    """By custom_id: text, citations and usage."""
+    found = {}
+    for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        body = row["response"]["body"]
+        if "output" in body:
+            (content,) = body["output"][-1]["content"]
+            said = content["text"], content["annotations"]
+        else:
+            said = body["choices"][0]["message"]["content"], body["choices"][0]["message"].get("annotations")
+        found[row["custom_id"]] = (*said, body["usage"]["total_tokens"], row["rungwise"])
+    return found
+
+
+async def logged(settings: Settings) -> dict[str, Inference]:
+    database = await open_house_database(settings, {})
+    log = open_log(settings, database)
+    rows = [row async for row in log.read(LogQuery(kind="inference"))]
+    await log.close()
+    database.close()
+    return {row.id: row for row in rows if isinstance(row, Inference)}
+
+
+async def test_a_processor_of_ray_data_generates_for_a_candidate(tmp_path: Path, upstream: FakeUpstream) -> None:
+    upstream.script = cited
+    (tmp_path / "rungwise.yaml").write_text(
+        f"embedder: {{kind: onnx, path: {TINY}}}\n"
+        "collections: {docs: {}}\n"
+        "candidates:\n"
+        f"  away: {{kind: openai_compatible, url: '{upstream.url}', model: m, params: {{temperature: 0.5}}}}\n"
+        f"  here: {{kind: openai_compatible, url: '{upstream.url}', model: m}}\n"
+        "workloads:\n"
+        "  default:\n"
+        "    collections: [docs]\n"
+        "    candidates: [away, here]\n"
+        "    route: {rules: [{when: {min_chars: 500}, use: here}]}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "say.md").write_text("# Say\n\nWhat to say is said here.\n", encoding="utf-8")
+    made = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "rungwise_pipelines", "ingest", "--path", "docs", "--collection", "docs", "--readers", "everyone"),
+        cwd=tmp_path,
+        env={**os.environ, "RUNGWISE_HOME": str(tmp_path / "home")},
+    )
+    assert await made.wait() == 0
+    lines = [ask(number) for number in range(100)]
+    for number in range(0, 100, 4):
+        lines[number] = lines[number].replace("say ", "say " * 200)
+    body = {"model": "default", "input": "say it", "temperature": 0.9, "max_output_tokens": 5}
+    lines[5] = json.dumps({"custom_id": "id-5", "method": "POST", "url": "/v1/responses", "body": body}) + "\n"
+    lines[6] = ask(6).replace('"messages"', '"logprobs": true, "messages"')
+    (tmp_path / "in.jsonl").write_text("".join(lines), encoding="utf-8")
+    settings = load_settings(tmp_path / "rungwise.yaml", {"RUNGWISE_HOME": str(tmp_path / "home")})
+
+    @asynccontextmanager
+    async def cluster() -> AsyncIterator[Cluster]:
+        yield Cluster(settings, Spread(workers=1), Generation("away", OverHttp(upstream.url)))
+
+    def task(name: str, tokens: int | None = None) -> Task:
+        output, errors = tmp_path / f"{name}.jsonl", tmp_path / f"{name}.errors.jsonl"
+        budget = Budget(tokens=tokens)
+        return Task(input=tmp_path / "in.jsonl", output=output, errors=errors, caller=Caller(), budget=budget)
+
+    with pytest.raises(SetupError, match="A budget cannot be kept"):
+        await run_batch(task("none", 1000), cluster, Silent())
+
+    alone = await batch(tmp_path, "alone.jsonl")
+    assert (alone["answered"], alone["failed"]) == (99, 1)
+    before = await logged(settings)
+    spread = await run_batch(task("spread"), cluster, Silent())
+    assert (spread.end, spread.tally.answered, spread.tally.failed) == ("done", 98, 2)
+
+    of_url, of_ray = (told(tmp_path / f"{name}.jsonl") for name in ("alone", "spread"))
+    del of_url["id-6"]
+    assert of_ray == of_url
+    assert of_ray["id-5"][0].startswith("0.9 of ")
+    assert of_ray["id-7"][0].startswith("0.5 of ")
+    assert of_ray["id-8"][3]["candidate"] == "here"
+    assert all(answer[1] for answer in of_ray.values()), "each cites"
+
+    failures = map(json.loads, (tmp_path / "spread.errors.jsonl").read_text(encoding="utf-8").splitlines())
+    failed = {row["custom_id"]: row["response"]["body"]["error"] for row in failures}
+    assert failed["id-6"]["param"] == "logprobs"
+    assert "no thirteen" in failed["id-13"]["message"]
+
+    rows = {id: row for id, row in (await logged(settings)).items() if id not in before}
+    assert len(rows) == 100, "one for each line"
+    written = map(json.loads, (tmp_path / "spread.jsonl").read_text(encoding="utf-8").splitlines())
+    for result in written:
+        row = rows[result["response"]["request_id"]]
+        assert (row.outcome, row.candidate) == ("ok", of_ray[result["custom_id"]][3]["candidate"])
+        assert row.route is not None
+        assert row.surface.startswith("batch.")
+        assert [passage.text for passage in row.passages]
+        assert row.prompt.startswith("grounded@")

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from rungwise_pipelines.commands.options import As, Config, Group, Json, caller_
 from rungwise_pipelines.commands.output import emit, note, say
 
 if TYPE_CHECKING:
+    from rungwise_pipelines.batch.generate import Generation
     from rungwise_pipelines.batch.local import BatchReport, Crew, Task
     from rungwise_pipelines.batch.progress import Progress
     from rungwise_pipelines.batch.spread import Spread
@@ -60,6 +61,21 @@ def batch(
     ray_workers: Annotated[
         int, typer.Option(help="With --ray: processes that answer; --concurrency is for each.", min=1)
     ] = 2,
+    ray_vllm: Annotated[
+        str,
+        typer.Option(
+            help="With --ray: what the router gives to this candidate, vLLM on the cluster's GPUs generates, in place "
+            "of a URL. MODEL is its name at Hugging Face, or a folder that all machines have.",
+            metavar="CANDIDATE=MODEL",
+        ),
+    ] = "",
+    ray_vllm_config: Annotated[
+        str,
+        typer.Option(
+            help="More fields of Ray's vLLMEngineProcessorConfig, such as `concurrency` and `engine_kwargs`.",
+            metavar="JSON",
+        ),
+    ] = "",
     user: As = "",
     group: Group = None,
     config: Config = None,
@@ -76,6 +92,11 @@ def batch(
     from rungwise_pipelines.batch.run import Budget
     from rungwise_pipelines.batch.spread import Spread
 
+    if (ray_vllm and not ray) or (ray_vllm_config and not ray_vllm):
+        raise typer.BadParameter("--ray-vllm goes with --ray, and --ray-vllm-config with --ray-vllm")
+    candidate, _, source = ray_vllm.partition("=")
+    if ray_vllm and not (candidate and source):
+        raise typer.BadParameter("--ray-vllm takes CANDIDATE=MODEL")
     errors = errors or output.with_name(f"{output.name.removesuffix('.jsonl')}.errors.jsonl")
     if len({path.absolute() for path in (input, output, errors)}) < 3:
         raise typer.BadParameter("INPUT, OUTPUT and --errors are three files")
@@ -93,7 +114,14 @@ def batch(
             limit=limit,
             retry_failed=retry_failed,
         )
-        return await _run(settings, task, Spread(ray_address, ray_workers) if ray else None)
+        if not ray:
+            return await _run(task, partial(_here, settings, task.caller))
+        generation = None
+        if ray_vllm:
+            from rungwise_pipelines.batch.generate import VLLM, Generation
+
+            generation = Generation(candidate, VLLM(source, ray_vllm_config))
+        return await _run(task, partial(_spread, settings, Spread(ray_address, ray_workers), generation))
 
     try:
         report = asyncio.run(run())
@@ -105,10 +133,9 @@ def batch(
         raise typer.Exit(1)
 
 
-async def _run(settings: "Settings", task: "Task", spread: "Spread | None") -> "BatchReport":
+async def _run(task: "Task", opened: "Callable[[], AbstractAsyncContextManager[Crew]]") -> "BatchReport":
     from rungwise_pipelines.batch.local import run_batch
 
-    opened = partial(_here, settings, task.caller) if spread is None else partial(_spread, settings, spread)
     with _progress() as progress:
         return await run_batch(task, opened, progress)
 
@@ -129,11 +156,11 @@ async def _here(settings: "Settings", caller: "Caller") -> "AsyncIterator[Crew]"
 
 
 @asynccontextmanager
-async def _spread(settings: "Settings", spread: "Spread") -> "AsyncIterator[Crew]":
+async def _spread(settings: "Settings", spread: "Spread", generation: "Generation | None") -> "AsyncIterator[Crew]":
     """A Ray cluster, connected when there is something to ask."""
     from rungwise_pipelines.batch.spread import Cluster
 
-    yield Cluster(settings, spread)
+    yield Cluster(settings, spread, generation)
 
 
 @contextmanager
