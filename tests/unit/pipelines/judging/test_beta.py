@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rungwise_pipelines.judging import beta
@@ -12,12 +12,14 @@ from rungwise_pipelines.judging import beta
 shapes = st.floats(0.05, 5000)
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 0.999), shapes)
 def test_closed_forms(x: float, a: float) -> None:
     assert float(beta.cdf(x, a, 1)) == pytest.approx(x**a, rel=1e-9, abs=1e-300)
     assert float(beta.cdf(x, 1, a)) == pytest.approx(-math.expm1(a * math.log1p(-x)), rel=1e-9)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.data())
 def test_the_binomial_tail(n: int, data: st.DataObject) -> None:
     k, p = data.draw(st.integers(1, n)), data.draw(st.floats(0.01, 0.99))
@@ -25,6 +27,7 @@ def test_the_binomial_tail(n: int, data: st.DataObject) -> None:
     assert float(beta.cdf(p, k, n - k + 1)) == pytest.approx(tail, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-4, 1 - 1e-4), shapes, shapes)
 def test_the_quantile_turns_it_round(p: float, a: float, b: float) -> None:
     x = float(beta.quantile(p, a, b))
