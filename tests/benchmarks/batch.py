@@ -5,9 +5,10 @@
     python tests/benchmarks/batch.py vllm       # a real vLLM on the CPU; needs `make setup-vllm`
     python tests/benchmarks/batch.py memory     # the peak of the process over ever more lines
 
-`queue`: the rate of the whole command, its start included, over servers / mean time. `vllm`: the rate of the lines over
-the best of several fixed concurrencies by a bare client, the same lines in the same order, each time from an empty
-prefix cache that is too small for all prefixes at once; then the same batch in the file's order, which is shuffled.
+`queue`: the rate of the whole command, its start included, over servers / mean time. `vllm`: the same over the best of
+several fixed concurrencies by a bare client, the same lines in the same order, each time from an empty prefix cache
+that is too small for all prefixes at once (`by round`: over the best of the same round, for machines whose load
+changes); then the same batch in the file's order, which is shuffled. `without start`: of the lines alone.
 `memory`: real files and the real runner, and answers out of nothing.
 """
 
@@ -26,7 +27,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from rungwise_pipelines.batch.lines import Limits, Line
 from rungwise_pipelines.batch.local import BatchReport, Here, Task, run_batch
 from rungwise_pipelines.batch.plan import read_plan
 from rungwise_pipelines.batch.progress import Silent
+from rungwise_pipelines.batch.run import End, Sink, Tally
 from rungwise_pipelines.batch.surfaces import batch_surfaces
 from rungwise_server.bootstrap import open_house
 from rungwise_server.config.file import load_settings
@@ -72,15 +74,35 @@ def settings_for(folder: Path, url: str, model: str) -> Settings:
     return load_settings(config, {"RUNGWISE_HOME": str(folder / "home")})
 
 
-async def whole(settings: Settings, folder: Path, *, together: bool = True) -> BatchReport:
-    """A batch as the command does it."""
+class Timed(Here):
+    """Knows how long the lines took, without what comes before and after them."""
+
+    seconds = 0.0
+
+    async def run(
+        self, lines: Iterator[Line], count: int, task: Task, files: Sink, tally: Tally, told: Callable[[], None]
+    ) -> End:
+        """See Crew."""
+        began = time.monotonic()
+        try:
+            return await super().run(lines, count, task, files, tally, told)
+        finally:
+            self.seconds = time.monotonic() - began
+
+
+async def whole(settings: Settings, folder: Path, *, together: bool = True) -> tuple[BatchReport, float]:
+    """A batch as the command does it, and the seconds of its lines alone."""
     caller = Caller()
+    timed: list[Timed] = []
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Here]:
         house = await open_house(settings, {}, role="benchmark")
         try:
-            yield Here(Asker(house.engine, batch_surfaces(house), caller, "http://localhost/", house.log.flush))
+            timed.append(
+                Timed(Asker(house.engine, batch_surfaces(house), caller, "http://localhost/", house.log.flush))
+            )
+            yield timed[0]
         finally:
             await house.close()
 
@@ -90,7 +112,7 @@ async def whole(settings: Settings, folder: Path, *, together: bool = True) -> B
     report = await run_batch(task, opened, Silent())
     assert report.end == "done"
     assert not report.tally.failed, errors.read_text()[:500]
-    return report
+    return report, timed[0].seconds
 
 
 class Servers:
@@ -132,9 +154,17 @@ def queue(servers: int, seconds: float, lines: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as temporary, child("upstream", f"{servers}", f"{seconds}") as url:
         folder = Path(temporary)
         write_lines(folder / "in.jsonl", (asks(f"question {n}") for n in range(lines)))
-        report = asyncio.run(whole(settings_for(folder, url, "echo"), folder))
+        report, run = asyncio.run(whole(settings_for(folder, url, "echo"), folder))
     rate, limit = lines / report.seconds, servers / seconds
-    return {"servers": servers, "lines": lines, "rate": rate, "limit": limit, "ratio": rate / limit}
+    alone = lines / run / limit
+    return {
+        "servers": servers,
+        "lines": lines,
+        "rate": rate,
+        "limit": limit,
+        "ratio": rate / limit,
+        "without start": alone,
+    }
 
 
 @contextmanager
@@ -244,24 +274,30 @@ async def against_vllm(lines: int, groups: int, blocks: int, rounds: int) -> dic
             settings = settings_for(folder, f"{origin}/v1", "tiny")
             await bare(origin, ordered[:50], 16)
             best: dict[int, float] = {}
-            batches: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+            batches: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
+            ratios: list[float] = []
             for _ in range(rounds):
-                for at_once in (16, 32, 64):
+                now = []
+                for at_once in (32, 64, 96):
                     forget(origin)
-                    best[at_once] = max(best.get(at_once, 0.0), await bare(origin, ordered, at_once))
+                    now.append(await bare(origin, ordered, at_once))
+                    best[at_once] = max(best.get(at_once, 0.0), now[-1])
                 for together, runs in batches.items():
                     forget(origin)
                     asked, hit = counters(origin)
-                    report = await whole(settings, folder, together=together)
+                    report, run = await whole(settings, folder, together=together)
                     asked_after, hit_after = counters(origin)
-                    runs.append((lines / report.seconds, (hit_after - hit) / max(asked_after - asked, 1)))
+                    runs.append((lines / report.seconds, lines / run, (hit_after - hit) / max(asked_after - asked, 1)))
+                ratios.append(batches[True][-1][0] / max(now))
     limit = max(best.values())
-    (rate, hits), (shuffled, hits_shuffled) = (max(batches[together]) for together in (True, False))
+    (rate, run_rate, hits), (shuffled, _, hits_shuffled) = (max(batches[together]) for together in (True, False))
     return {
         "lines": lines,
         "bare, by concurrency": {at_once: round(each, 1) for at_once, each in best.items()},
         "rate": rate,
         "ratio": rate / limit,
+        "without start": run_rate / limit,
+        "ratio, by round": [round(each, 3) for each in ratios],
         "prefix hits": hits,
         "rate in the file's order": shuffled,
         "prefix hits in the file's order": hits_shuffled,

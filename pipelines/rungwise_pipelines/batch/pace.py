@@ -2,8 +2,10 @@
 
 A model server answers more lines a second the more it has at once, up to a point; beyond it they wait in its queue, in
 front of those who chat. So the limit is found by trying: it doubles until that brings little, and from then on steps
-up or down by a quarter now and then, staying where the rate is better, or as good with fewer. The rate itself
-is measured, not the latency: a batch that grows makes each answer slower long before it stops to pay.
+up or down by a quarter now and then, staying where a change pays. A busy machine makes single measurements lie: so a
+doubling that seems to bring little is measured once more, for longer, and a step up that brings much begins the
+doubling anew. The rate itself is measured, not the latency: a batch that grows makes each answer slower long before it
+stops to pay.
 
 What the upstream refuses or does not answer in time cuts the limit (once for all that ran at that moment) and, where it
 says for how long, or does it again and again, closes the gate for a while.
@@ -200,4 +202,7 @@ class Pace:
 
 
 def _pays(rate: float, limit: float, share: float = _PAYS) -> bool:
+    """Whether a change of the rate is worth that of the limit, both as ratios: one up must bring `share` of what it
+    adds, and one down may cost no more.
+    """
     return rate - 1 >= share * (limit - 1)

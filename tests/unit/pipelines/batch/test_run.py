@@ -230,6 +230,16 @@ def test_the_pace_finds_an_upstreams_limit_without_a_long_queue(servers: int, ex
     assert waiting[len(waiting) // 2] <= 1.5 * servers + 8, "half of the time the queue is short"
 
 
+def test_a_machine_that_was_busy_at_the_start_is_used_in_full_soon_after() -> None:
+    luck = random.Random(3)
+
+    def script(_number: int, _attempt: int) -> float:
+        return luck.gammavariate(4, 0.25) * (8 if 1.5 < asyncio.get_running_loop().time() < 9 else 1)
+
+    ran = Ran(script, 100 * 64, servers=64)
+    assert 100 / (ran.seconds - 9) > 0.8
+
+
 def test_an_upstream_that_refuses_is_kept_just_below_its_limit() -> None:
     ran = Ran(lambda _number, _attempt: 1.0, 4000, servers=40, refuses=True)
     assert ran.end == "done"
