@@ -28,7 +28,8 @@ for there are several strata; chosen by simulation between 0.25 and 1."""
 
 SAID_BY_JUDGE, SAID_BY_PEOPLE = 0.75, 0.5
 """So much of a grade is each of the two opinions that an estimate starts from. A whole one of the judge is better with
-good judges, and with 5 grades and a bad one a third further off than people alone; chosen by simulation and on TriviaQA (docs/explanation/judging.md)."""
+good judges, and with 5 grades and a bad one a third off further than people alone. Chosen by simulation and on TriviaQA
+(docs/explanation/judging.md)."""
 
 VARIETY = 0.25
 """The weight of the prior belief that grades vary as much as passes and fails do: one item's worth at a half."""
