@@ -1,5 +1,6 @@
 """Fixtures for every test: a PostgreSQL started once a session, and a fresh database in it for each test."""
 
+import signal
 from collections.abc import Iterator
 from itertools import count
 
@@ -8,6 +9,11 @@ import pytest
 from rungwise_server.testing.postgres import TemporaryPostgres
 
 _numbers = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell that starts this in the background has SIGINT ignored, and every process that a test starts would too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

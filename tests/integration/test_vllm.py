@@ -145,13 +145,13 @@ async def running(vllm: str) -> float:
 
 async def test_vllm_stops_generating_when_the_client_leaves(client: AsyncOpenAI, vllm: str, log: MemoryLog) -> None:
     endless = {**ASK, "max_tokens": 900, "extra_body": {"ignore_eos": True}}
-    stream = await client.chat.completions.create(**endless, stream=True)
-    await anext(aiter(stream))
-    await stream.close()
-    async with asyncio.timeout(5):
-        while not (cancelled := await rows(log)):
-            await asyncio.sleep(0.02)
-    assert cancelled[0].outcome == "cancelled"
+    async with asyncio.timeout(90):
+        # On two cores vLLM at times sends a whole answer at once: then there was nothing to leave.
+        while "cancelled" not in {row.outcome for row in await rows(log)}:
+            stream = await client.chat.completions.create(**endless, stream=True)
+            await anext(aiter(stream))
+            await stream.close()
+            await asyncio.sleep(0.05)
     async with asyncio.timeout(5):
         while await running(vllm):
             await asyncio.sleep(0.05)
