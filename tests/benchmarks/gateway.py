@@ -219,7 +219,7 @@ def gateways(folder: Path, upstream: int, litellm: str) -> Iterator[list[Gateway
             made.append(Gateway("nginx", stack.enter_context(running(command, port, {}, folder)), port))
         port = free_port()
         (folder / "rungwise.yaml").write_text(OURS.format(upstream=upstream))
-        command = [str(Path(sys.executable).parent / "rungwise"), "serve", "--port", str(port)]
+        command = [str(Path(sys.executable).parent / "rungwise"), "serve", "--no-worker", "--port", str(port)]
         ours = stack.enter_context(running(command, port, {"RUNGWISE_HOME": str(folder / "home")}, folder))
         made.append(Gateway("rungwise", ours, port))
         if litellm:
