@@ -10,19 +10,8 @@ from msgspec.structs import replace
 from rungwise_server.citing import Citer
 from rungwise_server.errors import RungwiseError, StreamBroken, UpstreamError
 from rungwise_server.prompt import Prompt
-from rungwise_server.types import (
-    ChatRequest,
-    Choice,
-    Citation,
-    Delta,
-    Inference,
-    Outcome,
-    Passage,
-    Question,
-    Route,
-    ToolCall,
-    Usage,
-)
+from rungwise_server.records import Choice, Inference, Outcome
+from rungwise_server.types import ChatRequest, Citation, Delta, Passage, Question, Route, ToolCall, Usage
 
 
 class _Draft:

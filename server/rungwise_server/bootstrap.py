@@ -24,12 +24,13 @@ from rungwise_server.models.moderations import Moderations
 from rungwise_server.models.prices import Prices
 from rungwise_server.prompt import Prompt, load_prompt
 from rungwise_server.protocols import ChatModel, Embedder, InferenceLog, PassageIndex, Reranker, Retriever, Router
+from rungwise_server.records import Inference
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned, Rules, When
 from rungwise_server.store.blobs import FolderBlobs
 from rungwise_server.store.queue import SqlQueue
 from rungwise_server.store.sql import SqlKept
-from rungwise_server.types import CollectionSpec, Inference, Price, Search
+from rungwise_server.types import CollectionSpec, Price, Search
 
 
 @dataclass(frozen=True, kw_only=True)

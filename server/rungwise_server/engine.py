@@ -23,7 +23,8 @@ from rungwise_server.errors import NotFound, RungwiseError
 from rungwise_server.prompt import Prompt, compose
 from rungwise_server.protocols import ChatModel, InferenceLog, Retriever, Router
 from rungwise_server.question import features, is_housekeeping, search_query
-from rungwise_server.types import Caller, ChatRequest, Inference, Passage, Price, Question, Search, Usage
+from rungwise_server.records import Inference
+from rungwise_server.types import Caller, ChatRequest, Passage, Price, Question, Search, Usage
 
 
 class Candidate(Struct, frozen=True):

@@ -11,7 +11,21 @@ from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
 
-Kind = Literal["file", "upload", "vector_store", "vector_store_file", "file_batch", "batch", "response", "idempotency"]
+Kind = Literal[
+    "file",
+    "upload",
+    "vector_store",
+    "vector_store_file",
+    "file_batch",
+    "batch",
+    "response",
+    "idempotency",
+    "eval_set",
+    "eval_example",
+    "eval_run",
+    "certificate",
+    "sweep",
+]
 
 
 class Kept(Struct, frozen=True):

@@ -6,7 +6,9 @@ Methods raise `rungwise_server.errors` only: no vendor's exception crosses a doo
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
+from rungwise_server.evals import Answered, Judgement
 from rungwise_server.filters import Scalar
+from rungwise_server.records import LogQuery, LogRecord, Total
 from rungwise_server.types import (
     Caller,
     ChatRequest,
@@ -15,8 +17,6 @@ from rungwise_server.types import (
     Hits,
     IndexedPassage,
     IndexQuery,
-    LogQuery,
-    LogRecord,
     Passage,
     Question,
     Route,
@@ -59,6 +59,32 @@ class InferenceLog(Protocol):
 
     def read(self, query: LogQuery) -> AsyncIterator[LogRecord]:
         """Records by position, oldest first, each with its `position`. Raises Unavailable."""
+
+    async def totals(self, query: LogQuery) -> Sequence[Total]:
+        """The sums of the answers that `query` finds, its limit aside, by day, workload and candidate, in that order.
+        Raises Unavailable.
+        """
+
+
+class Judge(Protocol):
+    """Grades answers under a rubric: a program, or a model with a prompt."""
+
+    @property
+    def name(self) -> str:
+        """As configured, or built in."""
+
+    @property
+    def rubric(self) -> str:
+        """What is asked of an answer: `correct`, `grounded`, ..."""
+
+    @property
+    def hash(self) -> str:
+        """Over all that it is made of: prompt, model, settings. A certificate holds for one hash."""
+
+    async def grade(self, answered: Answered, caller: Caller) -> Judgement:
+        """What it says of an answer, on behalf of `caller`. Raises UpstreamError where its model cannot be asked; what
+        the model says that is no verdict becomes a Judgement without a value.
+        """
 
 
 class KeyRing(Protocol):

@@ -7,7 +7,6 @@ class is both the value and its JSON. `Raw` fields hold a client's or an upstrea
 import os
 import time
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -278,88 +277,3 @@ class Delta(Struct, frozen=True):
     """The model as the upstream names it; on the first Delta at least."""
     candidate: str = ""
     """Set where another candidate than the routed one answers (fallback)."""
-
-
-Outcome = Literal["ok", "cancelled", "failed", "broken"]
-"""How an inference ended: finished; the caller left; an error before the first byte; a stream that broke after it."""
-
-
-class Choice(Struct, frozen=True, omit_defaults=True):
-    """One answer of an inference, put together from its deltas."""
-
-    text: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    finish_reason: str = ""
-
-
-class Inference(Struct, frozen=True, tag_field="record", tag="inference", omit_defaults=True):
-    """One logged answer, cancelled and failed ones included. Times are seconds since the epoch or milliseconds."""
-
-    id: str
-    at: float
-    surface: str
-    workload: str
-    caller: Caller
-    messages: tuple[Message, ...]
-    params: Mapping[str, Raw]
-    query: str
-    passages: tuple[Passage, ...]
-    route: Route | None
-    candidate: str
-    model: str
-    prompt: str
-    """Name and content hash of the prompt: `grounded@4f1c…`."""
-    choices: tuple[Choice, ...]
-    citations: tuple[Citation, ...]
-    outcome: Outcome
-    error: str = ""
-    usage: Usage | None = None
-    cost: float | None = None
-    first_ms: float = 0.0
-    total_ms: float = 0.0
-    housekeeping: bool = False
-    position: int = 0
-    """Where it stands in the log; given by the log, so 0 in a record that was not read from one."""
-
-
-FeedbackKind = Literal["rating", "comment", "correction", "preference", "passage_vote"]
-
-
-class Feedback(Struct, frozen=True, tag_field="record", tag="feedback", omit_defaults=True):
-    """What a person said of an answer.
-
-    `rating` and `passage_vote` have a `value` from -1 to 1 (thumbs are the two ends); `comment` and `correction` a
-    `text` (a correction is the answer that should have been given); `preference` prefers `inference_id` to `over`.
-    """
-
-    id: str
-    at: float
-    inference_id: str
-    kind: FeedbackKind
-    caller: Caller
-    value: float | None = None
-    text: str = ""
-    over: str = ""
-    passage_id: str = ""
-    reasons: tuple[str, ...] = ()
-    position: int = 0
-
-
-LogRecord = Inference | Feedback
-
-
-class LogQuery(Struct, frozen=True):
-    """Which records to read, oldest first. Every given condition must hold; `after` is a position."""
-
-    kind: Literal["inference", "feedback"] | None = None
-    after: int = 0
-    ids: frozenset[str] | None = None
-    inference_ids: frozenset[str] | None = None
-    """Feedback on these inferences."""
-    workload: str = ""
-    user: str = ""
-    since: float = 0.0
-    until: float = 0.0
-    housekeeping: bool = False
-    """Whether chat clients' own calls (titles, tags) come along."""
-    limit: int = 0

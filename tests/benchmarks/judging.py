@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging import beta
-from rungwise_pipelines.judging.certificate import Certificate, Terms, certify
-from rungwise_pipelines.judging.grades import Graded, Item
-from rungwise_pipelines.judging.intervals import Interval
-from rungwise_pipelines.judging.sums import columns_of, estimates_of
-from rungwise_pipelines.judging.testing import covered, quality_of, studied
+from rungwise_server.judging.certificates import beta
+from rungwise_server.judging.certificates.certificate import Certificate, Terms, certify
+from rungwise_server.judging.certificates.grades import Graded, Item
+from rungwise_server.judging.certificates.intervals import Interval
+from rungwise_server.judging.certificates.sums import columns_of, estimates_of
+from rungwise_server.judging.certificates.testing import covered, quality_of, studied
 
 Floats = NDArray[np.float64]
 GRADES = (5, 20, 40, 80)

@@ -19,8 +19,9 @@ from rungwise_server.config.file import load_settings
 from rungwise_server.config.settings import Settings
 from rungwise_server.files import Files
 from rungwise_server.keeping import Kept
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.upstream import FakeUpstream, Reply, Seen, echo
-from rungwise_server.types import Caller, Inference, LogQuery
+from rungwise_server.types import Caller
 
 LINES = 160
 KILLS = 4

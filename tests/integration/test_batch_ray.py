@@ -22,8 +22,9 @@ from rungwise_server.bootstrap import open_house_database, open_log
 from rungwise_server.config.file import load_settings
 from rungwise_server.config.settings import Settings
 from rungwise_server.errors import SetupError
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.upstream import FakeUpstream, Reply, Seen, echo
-from rungwise_server.types import Caller, Inference, LogQuery, Usage
+from rungwise_server.types import Caller, Usage
 
 TINY = Path(__file__).parents[1] / "unit" / "server" / "retrieval" / "embedders" / "data" / "tiny_model"
 

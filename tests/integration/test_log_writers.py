@@ -9,8 +9,8 @@ from rungwise_server.database import open_database
 from rungwise_server.log.rows import Row, encode
 from rungwise_server.log.spool import Spool, leftovers
 from rungwise_server.log.sql import SqlLog
+from rungwise_server.records import LogQuery
 from rungwise_server.testing.log import a_feedback, an_inference, everything
-from rungwise_server.types import LogQuery
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

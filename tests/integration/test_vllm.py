@@ -18,10 +18,10 @@ from openai import AsyncOpenAI
 
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.retrieval_index import MemoryIndex
 from rungwise_server.testing.serving import serving
-from rungwise_server.types import Inference, LogQuery
 
 BIN = Path(__file__).parents[2] / ".venv-vllm" / "bin"
 MADE = Path(__file__).with_name("vllm_tiny.py")

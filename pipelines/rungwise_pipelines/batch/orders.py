@@ -17,19 +17,8 @@ from rungwise_server.engine import Candidate, Engine, Workload
 from rungwise_server.errors import BadRequest, RungwiseError, UpstreamError
 from rungwise_server.prompt import Prompt
 from rungwise_server.protocols import ChatModel, InferenceLog
-from rungwise_server.types import (
-    Caller,
-    ChatRequest,
-    Delta,
-    Inference,
-    LogQuery,
-    LogRecord,
-    Message,
-    Passage,
-    Question,
-    Route,
-    Usage,
-)
+from rungwise_server.records import Inference, LogQuery, LogRecord, Total
+from rungwise_server.types import Caller, ChatRequest, Delta, Message, Passage, Question, Route, Usage
 
 Turns = Sequence[Mapping[str, str]]
 """A conversation: `role` and `content` of each message."""
@@ -145,6 +134,10 @@ class Sieve:
     def read(self, query: LogQuery) -> AsyncIterator[LogRecord]:
         """See InferenceLog."""
         return self._log.read(query)
+
+    async def totals(self, query: LogQuery) -> Sequence[Total]:
+        """See InferenceLog."""
+        return await self._log.totals(query)
 
 
 def with_model(engine: Engine, candidate: str, model: ChatModel) -> Engine:

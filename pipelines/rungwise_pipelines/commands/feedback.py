@@ -18,7 +18,7 @@ from rungwise_server.errors import SetupError
 if TYPE_CHECKING:
     from rungwise_server.config.settings import Settings
     from rungwise_server.log.sql import SqlLog
-    from rungwise_server.types import Feedback, Inference
+    from rungwise_server.records import Feedback, Inference
 
 feedback = typer.Typer(no_args_is_help=True, help="What people said of answers.")
 
@@ -148,7 +148,7 @@ async def joined(
     limit: int = 0,
 ) -> AsyncIterator[Said]:
     """Feedback by position, oldest first. With a `workload`, feedback whose answer is not in the log is left out."""
-    from rungwise_server.types import Feedback, LogQuery
+    from rungwise_server.records import Feedback, LogQuery
 
     left = limit or math.inf
     while True:
@@ -169,7 +169,7 @@ async def joined(
 
 
 async def _answers(log: "SqlLog", page: "list[Feedback]") -> "dict[str, Inference]":
-    from rungwise_server.types import Inference, LogQuery
+    from rungwise_server.records import Inference, LogQuery
 
     wanted = frozenset({said.inference_id for said in page} | {said.over for said in page if said.over})
     if not wanted:

@@ -11,8 +11,8 @@ from rungwise_pipelines.commands.output import emit, note, say, table
 from rungwise_server.errors import BadRequest, NotFound, SetupError
 
 if TYPE_CHECKING:
-    from rungwise_pipelines.judging.certificate import Certificate
-    from rungwise_pipelines.judging.grades import Graded
+    from rungwise_server.judging.certificates.certificate import Certificate
+    from rungwise_server.judging.certificates.grades import Graded
 
 judge = typer.Typer(no_args_is_help=True, help="Judges, and what they are worth.")
 
@@ -49,10 +49,10 @@ def certify(
 
     People need to have graded a part only. Five grades already tell something; the interval says how much.
     """
-    from rungwise_pipelines.judging.certificate import Terms, certify
-    from rungwise_pipelines.judging.grades import read_grades
-    from rungwise_pipelines.judging.page import page_of
-    from rungwise_pipelines.judging.wire import as_json as told
+    from rungwise_server.judging.certificates.certificate import Terms, certify
+    from rungwise_server.judging.certificates.grades import read_grades
+    from rungwise_server.judging.certificates.page import page_of
+    from rungwise_server.judging.certificates.wire import as_json as told
 
     graded = _only(read_grades(grades), system)
     terms = Terms(level=level, margin=margin, threshold=threshold, next=ask)
@@ -70,7 +70,7 @@ def certify(
 
 
 def _only(graded: "Graded", system: str) -> "Graded":
-    from rungwise_pipelines.judging.grades import Graded
+    from rungwise_server.judging.certificates.grades import Graded
 
     if system:
         items = tuple(item for item in graded.items if item.system == system)
@@ -84,7 +84,7 @@ def _only(graded: "Graded", system: str) -> "Graded":
 
 
 def _show(certificate: "Certificate") -> None:
-    from rungwise_pipelines.judging.show import COLUMNS, lines_of, rows_of
+    from rungwise_server.judging.certificates.show import COLUMNS, lines_of, rows_of
 
     for one in (*certificate.systems, certificate):
         for line in lines_of(one):

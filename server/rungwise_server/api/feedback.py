@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rungwise_server.api.caller import CallerOf
 from rungwise_server.errors import Conflict, Unavailable
 from rungwise_server.protocols import InferenceLog
-from rungwise_server.types import Caller, Feedback, FeedbackKind, LogQuery, new_id
+from rungwise_server.records import Feedback, FeedbackKind, LogQuery
+from rungwise_server.types import Caller, new_id
 
 _NEEDS: dict[FeedbackKind, tuple[str, ...]] = {
     "rating": ("value",),

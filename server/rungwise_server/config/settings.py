@@ -132,6 +132,13 @@ class PriceSettings(Section):
     cached: float | None = Field(None, ge=0)
 
 
+class HostingSettings(Section):
+    """Hardware of one's own that a candidate runs on, paid by the hour and not by the token."""
+
+    hourly: float = Field(ge=0, description="Price of an hour of all of it.")
+    requests_per_hour: float = Field(0, ge=0, description="Most requests it answers in an hour; 0: not known.")
+
+
 class CandidateSettings(Secret):
     """A model with a prompt that may serve a workload."""
 
@@ -143,6 +150,8 @@ class CandidateSettings(Secret):
     model: str = Field("", description="The model's name at the provider (for litellm with its prefix: `anthropic/…`).")
     prompt: str = Field("", description="Prompt that replaces the workload's, by name.")
     price: PriceSettings | None = Field(None, description="Money for a million tokens; else litellm's table is asked.")
+    hosting: HostingSettings | None = Field(None, description="Where it runs on hardware of one's own.")
+    parameters: float = Field(0, ge=0, description="Size of the model in billions of parameters, where it is known.")
     fallback: tuple[Name, ...] = Field(
         (), description="Candidates to try, in order, when this one fails before its first byte."
     )
@@ -208,6 +217,39 @@ class WorkloadSettings(Section):
     )
     passages: int = Field(6, ge=1, le=50, description="How many passages go to the model.")
     route: RouteSettings = RouteSettings()
+    graders: tuple[str, ...] = Field(
+        (), description="Who may grade its answers beside admins: GROUP, `user:NAME` or `everyone`."
+    )
+
+
+class JudgeSettings(Section):
+    """What grades answers: a program, or a candidate with a prompt."""
+
+    kind: Literal["prompt", "groundedness", "exact", "contains", "f1", "regex", "json_schema"] = Field(
+        description="`prompt`: a model grades by a rubric; the others are programs: sentences against the passages; "
+        "the reference word for word, within the answer, by shared words; a pattern; a schema."
+    )
+    rubric: Name = Field("correct", description="What is graded. Judges of one rubric can be held against each other.")
+    candidate: str = Field("", description="For `prompt`: the candidate that grades.")
+    prompt: str = Field(
+        "",
+        description="For `prompt`: a file `prompts/NAME.md` with the rubric, or a built-in one. Empty: `judge-RUBRIC`.",
+    )
+    examples: int = Field(0, ge=0, le=20, description="For `prompt`: graded examples shown to the model.")
+    pattern: str = Field("", description="For `regex`: must be found in the answer.")
+    schema_file: str = Field("", description="For `json_schema`: a JSON Schema that the answer must hold to.")
+    threshold: float = Field(0.5, ge=0, le=1, description="A grade from here on is a pass.")
+
+
+class LedgerSettings(Section):
+    """What the ledger reckons with."""
+
+    currency: str = Field("USD", description="The currency of all prices in this file.")
+    gpu_hour: float = Field(2.5, ge=0, description="Price of an hour of one GPU, rented for training or serving.")
+    person_hour: float = Field(60, ge=0, description="Price of an hour of somebody who grades or corrects.")
+    grades_per_hour: float = Field(60, gt=0, description="How many answers a person grades in an hour.")
+    target: float = Field(0.9, ge=0, le=1, description="The quality that is good enough, as a share of good answers.")
+    latency_ms: float = Field(0, ge=0, description="The time to the first byte that is quick enough; 0: any.")
 
 
 class BatchSettings(Section):
@@ -233,6 +275,8 @@ class Settings(Section):
     sources: Mapping[Name, SourceSettings] = Field({}, description="Where documents come from, by name.")
     candidates: Mapping[Name, CandidateSettings] = Field({}, description="Models that may answer, by name.")
     workloads: Mapping[Name, WorkloadSettings] = Field({}, description="Use cases, by name; the first is listed first.")
+    judges: Mapping[Name, JudgeSettings] = Field({}, description="What grades answers, by name.")
+    ledger: LedgerSettings = LedgerSettings()
 
     moderations: str = Field(
         "",

@@ -8,6 +8,7 @@ from rungwise_server.database.engine import Database, open_database
 from rungwise_server.database.tables import (
     api_key,
     feedback,
+    grade,
     inference,
     job,
     kept,
@@ -21,6 +22,7 @@ __all__ = [
     "Database",
     "api_key",
     "feedback",
+    "grade",
     "inference",
     "job",
     "kept",

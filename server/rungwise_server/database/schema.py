@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from rungwise_server.errors import SetupError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `rungwise_server/migrations/versions`; a test holds the two equal."""
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"

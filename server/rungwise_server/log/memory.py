@@ -1,10 +1,12 @@
 """The log in memory: for tests, for trying things out, and for jobs that keep nothing."""
 
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from rungwise_server.types import Feedback, Inference, LogQuery, LogRecord
+from rungwise_server.records import OWN_SURFACES, Feedback, Inference, LogQuery, LogRecord, Total
 
 
 class MemoryLog:
@@ -35,13 +37,29 @@ class MemoryLog:
                 if left == 0:
                     return
 
+    async def totals(self, query: LogQuery) -> Sequence[Total]:
+        """Sums by day; see InferenceLog."""
+        groups: dict[tuple[str, str, str], list[Inference]] = {}
+        if query.kind not in (None, "inference"):
+            return []
+        async for record in self.read(replace(query, kind="inference", limit=0)):
+            assert isinstance(record, Inference)
+            day = datetime.fromtimestamp(record.at, UTC).date().isoformat()
+            groups.setdefault((day, record.workload, record.candidate), []).append(record)
+        return [_total(*key, group) for key, group in sorted(groups.items())]
+
     def _matches(self, record: LogRecord, query: LogQuery) -> bool:
-        if isinstance(record, Feedback):
-            kind, workload = "feedback", self._workloads.get(record.inference_id)
-            about = query.inference_ids is None or record.inference_id in query.inference_ids
-        else:
+        if isinstance(record, Inference):
             kind, workload = "inference", record.workload
-            about = query.inference_ids is None and (query.housekeeping or not record.housekeeping)
+            about = (
+                query.inference_ids is None
+                and (query.housekeeping or not record.housekeeping)
+                and (query.own or record.surface not in OWN_SURFACES)
+            )
+        else:
+            kind = "feedback" if isinstance(record, Feedback) else "grade"
+            workload = self._workloads.get(record.inference_id, "")
+            about = query.inference_ids is None or record.inference_id in query.inference_ids
         return (
             about
             and query.kind in (None, kind)
@@ -51,3 +69,20 @@ class MemoryLog:
             and (not query.since or record.at >= query.since)
             and (not query.until or record.at < query.until)
         )
+
+
+def _total(day: str, workload: str, candidate: str, answers: Sequence[Inference]) -> Total:
+    used = [answer.usage for answer in answers if answer.usage is not None]
+    paid = [answer.cost for answer in answers if answer.cost is not None]
+    return Total(
+        day,
+        workload,
+        candidate,
+        requests=len(answers),
+        ok=sum(answer.outcome == "ok" for answer in answers),
+        priced=len(paid),
+        input_tokens=sum(usage.input_tokens for usage in used),
+        output_tokens=sum(usage.output_tokens for usage in used),
+        cost=math.fsum(paid),
+        total_ms=math.fsum(answer.total_ms for answer in answers),
+    )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -9,14 +10,15 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rungwise_server.database import feedback, inference
-from rungwise_server.types import Inference, LogQuery, LogRecord
+from rungwise_server.database import feedback, grade, inference
+from rungwise_server.records import OWN_SURFACES, Feedback, Inference, LogQuery, LogRecord, Total
 
-TableName = Literal["inference", "feedback"]
+TableName = Literal["inference", "feedback", "grade"]
 Columns = dict[str, str | int | float | bool | None]
 
 _LARGEST = 2**63 - 1
-_TABLES: dict[TableName, sa.Table] = {"inference": inference, "feedback": feedback}
+_EPOCH = date(1970, 1, 1)
+_TABLES: dict[TableName, sa.Table] = {"inference": inference, "feedback": feedback, "grade": grade}
 _COLUMNS = {name: {c.name for c in table.c} - {"position", "body"} for name, table in _TABLES.items()}
 # Compiled once, and run by the driver itself: SQLAlchemy's way there costs more than the insert does.
 _INSERT = {
@@ -53,7 +55,9 @@ def encode(record: LogRecord) -> Row:
     except (UnicodeEncodeError, msgspec.DecodeError):
         record = _mended(record)
         body = _encoder.encode(record)
-    return Row("inference" if isinstance(record, Inference) else "feedback", _columns(record), body)
+    if isinstance(record, Inference):
+        return Row("inference", _columns(record), body)
+    return Row("feedback" if isinstance(record, Feedback) else "grade", _columns(record), body)
 
 
 def decode(body: bytes | str, position: int) -> LogRecord:
@@ -86,31 +90,65 @@ def insert(connection: sa.Connection, rows: Sequence[Row]) -> None:
 def select(query: LogQuery, after: int, limit: int, dialect: str) -> sa.Select[Any] | sa.CompoundSelect[Any] | None:
     """The statement for (position, body) of the first `limit` records after a position; None where none can be.
 
-    One statement for both tables: two would see two moments, and the later of them positions that the first lacks.
+    One statement for all tables: several would see several moments, and the later positions that the first lacks.
     """
     parts = []
-    if query.kind != "feedback" and query.inference_ids is None:
+    if query.kind in (None, "inference") and query.inference_ids is None:
         part = _common(sa.select(inference.c.position, inference.c.body), inference, query, after, dialect)
-        if query.workload:
-            part = part.where(inference.c.workload == plain(query.workload))
-        if not query.housekeeping:
-            part = part.where(inference.c.housekeeping.is_(False))
-        parts.append(part)
-    if query.kind != "inference":
-        part = _common(sa.select(feedback.c.position, feedback.c.body), feedback, query, after, dialect)
+        parts.append(_answers(part, query))
+    for name, table in (("feedback", feedback), ("grade", grade)):
+        if query.kind not in (None, name):
+            continue
+        part = _common(sa.select(table.c.position, table.c.body), table, query, after, dialect)
         if query.inference_ids is not None:
-            part = part.where(_among(feedback.c.inference_id, query.inference_ids, dialect))
+            part = part.where(_among(table.c.inference_id, query.inference_ids, dialect))
         if query.workload:
-            about = (inference.c.id == feedback.c.inference_id) & (inference.c.workload == plain(query.workload))
+            about = (inference.c.id == table.c.inference_id) & (inference.c.workload == plain(query.workload))
             part = part.where(sa.exists().where(about))
         parts.append(part)
     if not parts:
         return None
     if len(parts) == 1:
         return parts[0].order_by("position").limit(limit)
-    # Each part is cut as well: without it, SQLite sorts both tables whole.
+    # Each part is cut as well: without it, SQLite sorts all tables whole.
     cut = [sa.select(part.order_by("position").limit(limit).subquery()) for part in parts]
     return sa.union_all(*cut).order_by("position").limit(limit)
+
+
+def sums(query: LogQuery, dialect: str) -> sa.Select[Any]:
+    """The statement for the fields of `Total`, in their order, the day as a number of days since the epoch."""
+    c = inference.c
+    # A cast cuts off in SQLite, which may lack `floor`, and rounds in PostgreSQL.
+    day = sa.cast(c.at / 86400 if dialect == "sqlite" else sa.func.floor(c.at / 86400), sa.BigInteger)
+    known = sa.case((c.cost.is_not(None), 1), else_=0)
+    fine = sa.case((c.outcome == "ok", 1), else_=0)
+    summed = [sa.func.coalesce(sa.func.sum(what), 0) for what in (fine, known, c.input_tokens, c.output_tokens)]
+    columns = [
+        day,
+        c.workload,
+        c.candidate,
+        sa.func.count(),
+        *(sa.cast(what, sa.BigInteger) for what in summed),
+        *(sa.func.coalesce(sa.func.sum(what), 0.0) for what in (c.cost, c.total_ms)),
+    ]
+    part = _answers(_common(sa.select(*columns), inference, query, query.after, dialect), query)
+    return part.group_by(day, c.workload, c.candidate).order_by(day, c.workload, c.candidate)
+
+
+def total(row: Sequence[Any]) -> Total:
+    """A row of `sums`."""
+    day, *others = row
+    return Total((_EPOCH + timedelta(days=int(day))).isoformat(), *others)
+
+
+def _answers(part: sa.Select[Any], query: LogQuery) -> sa.Select[Any]:
+    if query.workload:
+        part = part.where(inference.c.workload == plain(query.workload))
+    if not query.housekeeping:
+        part = part.where(inference.c.housekeeping.is_(False))
+    if not query.own:
+        part = part.where(inference.c.surface.not_in(sorted(OWN_SURFACES)))
+    return part
 
 
 def _common(part: sa.Select[Any], table: sa.Table, query: LogQuery, after: int, dialect: str) -> sa.Select[Any]:
@@ -151,14 +189,17 @@ def _columns(record: LogRecord) -> Columns:
             "cost": record.cost,
             "first_ms": record.first_ms,
             "total_ms": record.total_ms,
+            "surface": plain(record.surface),
         }
-    return {
+    columns: Columns = {
         "id": plain(record.id),
         "at": record.at,
         "inference_id": plain(record.inference_id),
-        "kind": record.kind,
         "user_name": plain(record.caller.user),
     }
+    if isinstance(record, Feedback):
+        return {**columns, "kind": record.kind}
+    return {**columns, "rubric": plain(record.rubric), "grader": plain(record.grader), "value": record.value}
 
 
 def plain(text: str) -> str:

@@ -26,7 +26,7 @@ from rungwise_server.log import rows as rowing
 from rungwise_server.log.rows import Row
 from rungwise_server.log.segments import frame
 from rungwise_server.log.spool import Leftover, Spool, leftovers
-from rungwise_server.types import LogQuery, LogRecord
+from rungwise_server.records import LogQuery, LogRecord, Total
 
 logger = logging.getLogger("rungwise.log")
 
@@ -109,6 +109,11 @@ class SqlLog:
             if len(page) < size or (query.limit and left <= 0):
                 return
 
+    async def totals(self, query: LogQuery) -> Sequence[Total]:
+        """Sums by day; see InferenceLog."""
+        await self.flush()
+        return await asyncio.to_thread(self._totals, query)
+
     @property
     def lost(self) -> int:
         """Records for which there was room nowhere: neither database, nor disk, nor memory."""
@@ -151,6 +156,13 @@ class SqlLog:
                 ),
                 timeout=_PATIENCE,
             )
+
+    def _totals(self, query: LogQuery) -> list[Total]:
+        if query.inference_ids is not None or query.kind not in (None, "inference"):
+            return []
+        with self._database.read() as connection:
+            found = connection.execute(rowing.sums(query, self._database.dialect)).all()
+        return [rowing.total(row) for row in found]
 
     def _page(self, query: LogQuery, after: int, limit: int) -> list[tuple[int, LogRecord | None]]:
         statement = rowing.select(query, after, limit, self._database.dialect)

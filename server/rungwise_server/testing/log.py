@@ -18,20 +18,8 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from rungwise_server.protocols import InferenceLog
-from rungwise_server.types import (
-    Caller,
-    Choice,
-    Citation,
-    Feedback,
-    Inference,
-    LogQuery,
-    LogRecord,
-    Message,
-    Passage,
-    Route,
-    ToolCall,
-    Usage,
-)
+from rungwise_server.records import Choice, Feedback, Grade, Inference, LogQuery, LogRecord, Total
+from rungwise_server.types import Caller, Citation, Message, Passage, Route, ToolCall, Usage
 
 ANA = Caller(user="ana", groups=frozenset({"finance", "staff"}), key_id="key-1")
 
@@ -69,7 +57,12 @@ def a_feedback(id: str = "fb-1", inference_id: str = "chatcmpl-1", **changes: An
     return replace(Feedback(id, 1_700_000_100.5, inference_id, "rating", ANA, value=1.0), **changes)
 
 
-async def everything(log: InferenceLog, query: LogQuery = LogQuery(housekeeping=True)) -> list[LogRecord]:  # noqa: B008
+def a_grade(id: str = "gr-1", inference_id: str = "chatcmpl-1", **changes: Any) -> Grade:
+    """A person's pass; `changes` replace some of its fields."""
+    return replace(Grade(id, 1_700_000_200.5, inference_id, "correct", ANA, 1.0), **changes)
+
+
+async def everything(log: InferenceLog, query: LogQuery = LogQuery(housekeeping=True, own=True)) -> list[LogRecord]:  # noqa: B008
     """All that a query finds."""
     return [record async for record in log.read(query)]
 
@@ -80,29 +73,32 @@ def unplaced(records: Sequence[LogRecord]) -> list[LogRecord]:
 
 
 _QUERIES = [
-    (LogQuery(), "a b d e fa fb fx"),
-    (LogQuery(housekeeping=True), "a b c d e fa fb fx"),
+    (LogQuery(), "a b d e fa fb fx ga gx"),
+    (LogQuery(housekeeping=True), "a b c d e fa fb fx ga gx"),
     (LogQuery(kind="inference"), "a b d e"),
+    (LogQuery(own=True, kind="inference"), "a b d e o"),
     (LogQuery(kind="feedback"), "fa fb fx"),
+    (LogQuery(kind="grade"), "ga gx"),
+    (LogQuery(kind="grade", inference_ids=frozenset({"a"})), "ga"),
     (LogQuery(ids=frozenset({"b", "fa", "nobody"})), "b fa"),
     (LogQuery(ids=frozenset({"c"})), ""),
     (LogQuery(ids=frozenset()), ""),
-    (LogQuery(inference_ids=frozenset({"a", "nowhere"})), "fa fx"),
+    (LogQuery(inference_ids=frozenset({"a", "nowhere"})), "fa fx ga gx"),
     (LogQuery(inference_ids=frozenset()), ""),
     (LogQuery(inference_ids=frozenset({"a"}), kind="inference"), ""),
-    (LogQuery(workload="support"), "a d fa"),
+    (LogQuery(workload="support"), "a d fa ga"),
     (LogQuery(workload="intent"), "b e fb"),
     (LogQuery(workload="intent", kind="inference"), "b e"),
     (LogQuery(workload="none such"), ""),
-    (LogQuery(user="ana"), "a b d fa"),
-    (LogQuery(user="bo"), "e fb fx"),
+    (LogQuery(user="ana"), "a b d fa ga"),
+    (LogQuery(user="bo"), "e fb fx gx"),
     (LogQuery(user="bo", kind="feedback", inference_ids=frozenset({"b"})), "fb"),
-    (LogQuery(since=20.0), "b d e fa fb fx"),
+    (LogQuery(since=20.0), "b d e fa fb fx ga gx"),
     (LogQuery(until=20.0), "a"),
     (LogQuery(since=20.0, until=40.0), "b"),
     (LogQuery(limit=2), "a b"),
     (LogQuery(limit=2, kind="feedback"), "fa fb"),
-    (LogQuery(limit=100), "a b d e fa fb fx"),
+    (LogQuery(limit=100), "a b d e fa fb fx ga gx"),
 ]
 """Queries, and what they find in the records of the test that uses them."""
 
@@ -127,6 +123,8 @@ class InferenceLogContract:
         records: list[LogRecord] = [
             an_inference(),
             a_feedback(kind="correction", text="Vier. 四 🙂 \0", reasons=("wrong", "zu kurz"), value=None),
+            a_grade(judge="strict@4f1c", over="chatcmpl-2", scale="pair", reason="längs 🙂 \0", example="ex-1"),
+            a_grade("gr-2", value=None),
             bare,
         ]
         for record in records:
@@ -155,9 +153,10 @@ class InferenceLogContract:
         assert [record.id for record in await everything(log, LogQuery(workload="with\0nul"))] == ["c"]
 
     async def test_positions_rise_in_the_order_of_appending(self, log: InferenceLog) -> None:
-        """Strictly, over both kinds of records together."""
+        """Strictly, over all kinds of records together."""
+        make = (an_inference, a_feedback, a_grade)
         for number in range(30):
-            await log.append(an_inference(f"i{number}") if number % 3 else a_feedback(f"f{number}", "i1"))
+            await log.append(make[number % 3](f"x{number}"))
         found = await everything(log)
         assert [record.id[1:] for record in found] == [str(number) for number in range(30)]
         positions = [record.position for record in found]
@@ -203,11 +202,38 @@ class InferenceLogContract:
             a_feedback("fa", "a", at=60.0),
             a_feedback("fb", "b", at=70.0, caller=bo),
             a_feedback("fx", "nowhere", at=80.0, caller=bo),
+            a_grade("ga", "a", at=90.0),
+            a_grade("gx", "nowhere", at=95.0, caller=bo),
+            an_inference("o", at=99.0, surface="eval"),
         ]
         for record in records:
             await log.append(record)
         for query, expected in _QUERIES:
             assert " ".join(record.id for record in await everything(log, query)) == expected, query
+
+    async def test_totals_are_by_day_workload_and_candidate(self, log: InferenceLog) -> None:
+        """Money and tokens where they are known, own programs and housekeeping left out unless asked for."""
+        day = 86_400.0
+        for record in (
+            an_inference("a", at=20_000 * day + 86_399.9),
+            an_inference("b", at=20_001 * day, candidate="local", cost=None, usage=None),
+            an_inference("c", at=20_001 * day + 5, candidate="local", outcome="failed", cost=None),
+            an_inference("d", at=20_001 * day + 6, workload="intent"),
+            an_inference("e", at=20_001 * day + 7, surface="eval"),
+            an_inference("f", at=20_001 * day + 8, housekeeping=True),
+        ):
+            await log.append(record)
+        await log.append(a_feedback("fa", "a"))
+        first = Total("2024-10-04", "support", "frontier", 1, 1, 1, 10, 5, 0.25, 80.0)
+        intent = Total("2024-10-05", "intent", "frontier", 1, 1, 1, 10, 5, 0.25, 80.0)
+        local = Total("2024-10-05", "support", "local", 2, 1, 0, 10, 5, 0.0, 160.0)
+        assert await log.totals(LogQuery()) == [first, intent, local]
+        assert await log.totals(LogQuery(workload="support", until=20_001 * day)) == [first]
+        assert await log.totals(LogQuery(kind="feedback")) == []
+        (mine,) = await log.totals(
+            LogQuery(ids=frozenset({"d", "e", "f"}), own=True, housekeeping=True, workload="support")
+        )
+        assert (mine.candidate, mine.requests, mine.cost) == ("frontier", 2, 0.5)
 
     async def test_after_goes_on_where_one_stopped(self, log: InferenceLog) -> None:
         """Pages by position put together are the whole."""

@@ -22,9 +22,10 @@ from rungwise_server.config.file import load_settings
 from rungwise_server.config.settings import Settings
 from rungwise_server.database import Database
 from rungwise_server.keeping import BlobStore, JobQueue, Kept, KeptQuery, KeptStore
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.serving import fake_parts, listening
 from rungwise_server.testing.upstream import FakeUpstream, Reply, Seen, echo
-from rungwise_server.types import Caller, Inference, LogQuery
+from rungwise_server.types import Caller
 
 KEYS = {
     "ana-key": Caller("ana", frozenset({"finance"})),

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from rungwise_server.log.memory import MemoryLog
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.upstream import FakeUpstream, Reply
-from rungwise_server.types import Inference, LogQuery
 
 USER = [{"role": "user", "content": "how many days of annual leave ?"}]
 SURFACES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -11,8 +11,8 @@ from openai.types import Completion
 
 from rungwise_server.engine import Engine
 from rungwise_server.log.memory import MemoryLog
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.upstream import FakeUpstream, Reply, Seen
-from rungwise_server.types import Inference, LogQuery
 
 QUESTION = "how many days of annual leave ?"
 

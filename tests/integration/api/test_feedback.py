@@ -5,11 +5,12 @@ import httpx
 import pytest
 
 from rungwise_server.log.memory import MemoryLog
+from rungwise_server.records import Feedback, LogQuery
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.models import ScriptedModel
 from rungwise_server.testing.retrieval_index import MemoryIndex
 from rungwise_server.testing.serving import serving
-from rungwise_server.types import Caller, Feedback, LogQuery
+from rungwise_server.types import Caller
 
 GOOD = [
     {"kind": "rating", "value": 1},

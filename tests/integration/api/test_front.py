@@ -13,11 +13,12 @@ from rungwise_server.api.limits import Limits
 from rungwise_server.app import create_app
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.models import ScriptedModel
 from rungwise_server.testing.serving import fake_parts, listening
 from rungwise_server.testing.upstream import FakeUpstream, Reply
-from rungwise_server.types import Caller, Inference, LogQuery
+from rungwise_server.types import Caller
 
 SURFACES = [
     "/v1/chat/completions",

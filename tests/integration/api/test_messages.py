@@ -19,13 +19,14 @@ from rungwise_server.models.litellm import LiteLLM
 from rungwise_server.models.openai_compatible import OpenAICompatible
 from rungwise_server.prompt import Prompt
 from rungwise_server.protocols import ChatModel
+from rungwise_server.records import Feedback, Inference, LogQuery
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.retrieval_embedder import HashEmbedder
 from rungwise_server.testing.retrieval_index import MemoryIndex
 from rungwise_server.testing.retriever import passage
 from rungwise_server.testing.serving import serving
 from rungwise_server.testing.upstream import FakeUpstream, Reply
-from rungwise_server.types import Caller, Feedback, Inference, LogQuery, ToolCall, Usage
+from rungwise_server.types import Caller, ToolCall, Usage
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # litellm's own
 

@@ -17,12 +17,13 @@ from rungwise_server.engine import Engine
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
 from rungwise_server.prompt import Prompt
+from rungwise_server.records import Feedback, Inference, LogQuery
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.retrieval_index import MemoryIndex
 from rungwise_server.testing.retriever import passage
 from rungwise_server.testing.serving import serving
 from rungwise_server.testing.upstream import FakeUpstream, Reply
-from rungwise_server.types import Caller, Feedback, Inference, LogQuery, ToolCall
+from rungwise_server.types import Caller, ToolCall
 
 PASSAGES = [
     passage("Annual leave is 25 days.", "everyone", number=1, title="Handbook"),

@@ -22,12 +22,13 @@ from rungwise_server.errors import Unavailable
 from rungwise_server.keeping import Kept, KeptQuery, KeptStore
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.store.sql import SqlKept
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.keeping import MemoryKept
 from rungwise_server.testing.serving import fake_parts, listening
 from rungwise_server.testing.upstream import FakeUpstream, Reply
-from rungwise_server.types import Caller, Inference, LogQuery
+from rungwise_server.types import Caller
 
 SLOW = Reply(text="word " * 1000, delay=0.02)
 

@@ -17,6 +17,7 @@ from rungwise_server.keeping import Kept
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
 from rungwise_server.prompt import Prompt
+from rungwise_server.records import Inference, LogQuery
 from rungwise_server.retrieval.sparse import Bm25Encoder
 from rungwise_server.testing.engine import small_engine
 from rungwise_server.testing.keeping import MemoryKept
@@ -24,7 +25,7 @@ from rungwise_server.testing.memory_index import MemoryIndex
 from rungwise_server.testing.retrieval_embedder import HashEmbedder
 from rungwise_server.testing.serving import fake_parts, listening
 from rungwise_server.testing.upstream import FakeUpstream, Reply
-from rungwise_server.types import Caller, CollectionSpec, IndexedPassage, Inference, LogQuery, Passage
+from rungwise_server.types import Caller, CollectionSpec, IndexedPassage, Passage
 from rungwise_server.vector_stores import LIVE, StoreBody, encode
 
 ANA, BO = Caller("ana", frozenset({"staff"})), Caller("bo")

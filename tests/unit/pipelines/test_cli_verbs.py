@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 from rungwise_pipelines.cli import app
 from rungwise_server import bootstrap
 from rungwise_server.config.file import load_settings
-from rungwise_server.types import Caller, Feedback
+from rungwise_server.records import Feedback
+from rungwise_server.types import Caller
 
 PUBLIC = """\
 ---

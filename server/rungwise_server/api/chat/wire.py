@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from rungwise_server.types import Choice, Citation, ToolCall, Usage, new_id
+from rungwise_server.records import Choice
+from rungwise_server.types import Citation, ToolCall, Usage, new_id
 
 _FINISHES = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 

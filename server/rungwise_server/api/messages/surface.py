@@ -18,7 +18,8 @@ from rungwise_server.api.messages.wire import (
 )
 from rungwise_server.api.surface import Asked
 from rungwise_server.errors import NotFound, RungwiseError
-from rungwise_server.types import ChatRequest, Choice, Delta
+from rungwise_server.records import Choice
+from rungwise_server.types import ChatRequest, Delta
 
 
 class Messages:

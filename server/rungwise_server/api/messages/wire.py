@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rungwise_server.errors import RungwiseError
-from rungwise_server.types import Choice, Citation, Passage, ToolCall, Usage, new_id
+from rungwise_server.records import Choice
+from rungwise_server.types import Citation, Passage, ToolCall, Usage, new_id
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
 

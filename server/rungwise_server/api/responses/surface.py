@@ -18,7 +18,8 @@ from rungwise_server.api.surface import Asked, Reply
 from rungwise_server.engine import Engine
 from rungwise_server.errors import NotFound, RungwiseError, Unavailable
 from rungwise_server.keeping import Kept, KeptStore
-from rungwise_server.types import Caller, ChatRequest, Choice, Delta, Search
+from rungwise_server.records import Choice
+from rungwise_server.types import Caller, ChatRequest, Delta, Search
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from rungwise_server.database import open_database
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.log.sql import SqlLog
 from rungwise_server.protocols import InferenceLog
-from rungwise_server.testing.log import a_feedback, an_inference, everything, unplaced
-from rungwise_server.types import Caller, Feedback, Inference, LogQuery, LogRecord
+from rungwise_server.records import OWN_SURFACES, Feedback, Grade, Inference, LogQuery, LogRecord
+from rungwise_server.testing.log import a_feedback, a_grade, an_inference, everything, unplaced
+from rungwise_server.types import Caller
 
 T = TypeVar("T")
 
@@ -26,8 +27,8 @@ _users = st.sampled_from(["ana", "bo"])
 _workloads = st.sampled_from(["support", "intent"])
 _times = st.integers(1, 9).map(float)
 _inferences = st.builds(
-    lambda id, at, workload, user, housekeeping, text: an_inference(
-        id, at=at, workload=workload, caller=Caller(user), housekeeping=housekeeping, query=text
+    lambda id, at, workload, user, housekeeping, text, surface: an_inference(
+        id, at=at, workload=workload, caller=Caller(user), housekeeping=housekeeping, query=text, surface=surface
     ),
     _names,
     _times,
@@ -35,13 +36,18 @@ _inferences = st.builds(
     _users,
     st.booleans(),
     st.text(max_size=5),
+    st.sampled_from(["chat", "chat", "eval"]),
 )
 _feedbacks = st.builds(
     lambda id, about, at, user: a_feedback(id, about, at=at, caller=Caller(user)), _names, _names, _times, _users
 )
+_grades = st.builds(
+    lambda id, about, at, user: a_grade(id, about, at=at, caller=Caller(user)), _names, _names, _times, _users
+)
+_KINDS: dict[str, type[LogRecord]] = {"inference": Inference, "feedback": Feedback, "grade": Grade}
 _queries = st.builds(
     LogQuery,
-    kind=st.sampled_from([None, None, "inference", "feedback"]),
+    kind=st.sampled_from([None, None, "inference", "feedback", "grade"]),
     ids=st.none() | st.frozensets(_names),
     inference_ids=st.none() | st.none() | st.frozensets(_names),
     workload=st.just("") | _workloads,
@@ -49,6 +55,7 @@ _queries = st.builds(
     since=st.just(0.0) | _times,
     until=st.just(0.0) | _times,
     housekeeping=st.booleans(),
+    own=st.booleans(),
     limit=st.just(0) | st.integers(1, 4),
 )
 
@@ -68,7 +75,7 @@ class LogMachine(RuleBasedStateMachine):
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(coroutine)
 
-    @rule(records=st.lists(_inferences | _feedbacks, max_size=6))
+    @rule(records=st.lists(_inferences | _feedbacks | _grades, max_size=6))
     def append(self, records: list[LogRecord]) -> None:
         for record in records:
             self.run(self.log.append(record))
@@ -82,7 +89,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(query=_queries, data=st.data())
     def go_on(self, query: LogQuery, data: st.DataObject) -> None:
-        whole = self.run(everything(self.log, LogQuery(housekeeping=True)))
+        whole = self.run(everything(self.log))
         start = data.draw(st.integers(0, len(whole)))
         after = whole[start - 1].position if start else 0
         found = self.run(everything(self.log, _at(query, after)))
@@ -92,11 +99,11 @@ class LogMachine(RuleBasedStateMachine):
         workloads = {record.id: record.workload for record in self.model if isinstance(record, Inference)}
         found = self.model[start:]
         if query.kind is not None:
-            found = [r for r in found if isinstance(r, Inference) == (query.kind == "inference")]
+            found = [r for r in found if isinstance(r, _KINDS[query.kind])]
         if query.ids is not None:
             found = [r for r in found if r.id in query.ids]
         if query.inference_ids is not None:
-            found = [r for r in found if isinstance(r, Feedback) and r.inference_id in query.inference_ids]
+            found = [r for r in found if not isinstance(r, Inference) and r.inference_id in query.inference_ids]
         if query.workload:
             about = {True: lambda r: r.id, False: lambda r: r.inference_id}
             found = [r for r in found if workloads.get(about[isinstance(r, Inference)](r)) == query.workload]
@@ -107,7 +114,9 @@ class LogMachine(RuleBasedStateMachine):
         if query.until:
             found = [r for r in found if r.at < query.until]
         if not query.housekeeping:
-            found = [r for r in found if isinstance(r, Feedback) or not r.housekeeping]
+            found = [r for r in found if not isinstance(r, Inference) or not r.housekeeping]
+        if not query.own:
+            found = [r for r in found if not isinstance(r, Inference) or r.surface not in OWN_SURFACES]
         return found[: query.limit] if query.limit else found
 
     def teardown(self) -> None:
@@ -148,7 +157,7 @@ class SqlLogMachine(LogMachine):
         self.close()
         self.log = self.run(self.opened())
 
-    @rule(records=st.lists(_inferences | _feedbacks, max_size=6), ends=st.booleans())
+    @rule(records=st.lists(_inferences | _feedbacks | _grades, max_size=6), ends=st.booleans())
     def outage(self, records: list[LogRecord], ends: bool) -> None:
         away = self.folder / "away.db"
         self.run(everything(self.log))

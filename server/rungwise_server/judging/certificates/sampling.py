@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging import beta
-from rungwise_pipelines.judging.sums import Columns
+from rungwise_server.judging.certificates import beta
+from rungwise_server.judging.certificates.sums import Columns
 
 Floats = NDArray[np.float64]
 

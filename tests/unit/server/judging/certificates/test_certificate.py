@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rungwise_pipelines.judging.biases import biases_of
-from rungwise_pipelines.judging.certificate import Certificate, Terms, certify
-from rungwise_pipelines.judging.grades import Graded, Item
-from rungwise_pipelines.judging.intervals import Interval
-from rungwise_pipelines.judging.page import page_of
-from rungwise_pipelines.judging.ranking import ranking_of
-from rungwise_pipelines.judging.show import lines_of, rows_of
-from rungwise_pipelines.judging.wire import as_json
+from rungwise_server.judging.certificates.biases import biases_of
+from rungwise_server.judging.certificates.certificate import Certificate, Terms, certify
+from rungwise_server.judging.certificates.grades import Graded, Item
+from rungwise_server.judging.certificates.intervals import Interval
+from rungwise_server.judging.certificates.page import page_of
+from rungwise_server.judging.certificates.ranking import ranking_of
+from rungwise_server.judging.certificates.show import lines_of, rows_of
+from rungwise_server.judging.certificates.wire import as_json
 
 TERMS = Terms()
 

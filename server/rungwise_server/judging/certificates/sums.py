@@ -6,11 +6,18 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging.agreement import effective
-from rungwise_pipelines.judging.grades import Item
-from rungwise_pipelines.judging.intervals import Interval
-from rungwise_pipelines.judging.quality import Posterior, Strata, dispersion_of, estimate_of, interval_of, posterior_of
-from rungwise_pipelines.judging.strata import Indexes, strata_of
+from rungwise_server.judging.certificates.agreement import effective
+from rungwise_server.judging.certificates.grades import Item
+from rungwise_server.judging.certificates.intervals import Interval
+from rungwise_server.judging.certificates.quality import (
+    Posterior,
+    Strata,
+    dispersion_of,
+    estimate_of,
+    interval_of,
+    posterior_of,
+)
+from rungwise_server.judging.certificates.strata import Indexes, strata_of
 
 Floats = NDArray[np.float64]
 METHOD = "post-stratified by the judge, beta posterior"

@@ -10,8 +10,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging import beta
-from rungwise_pipelines.judging.intervals import Interval, exact
+from rungwise_server.judging.certificates import beta
+from rungwise_server.judging.certificates.intervals import Interval, exact
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rungwise_pipelines.judging import beta
+from rungwise_server.judging.certificates import beta
 
 shapes = st.floats(0.05, 5000)
 

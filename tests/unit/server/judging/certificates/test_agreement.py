@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rungwise_pipelines.judging.agreement import agreement_of, kappa_of, krippendorff_alpha
-from rungwise_pipelines.judging.intervals import clopper_pearson
+from rungwise_server.judging.certificates.agreement import agreement_of, kappa_of, krippendorff_alpha
+from rungwise_server.judging.certificates.intervals import clopper_pearson
 
 
 def table(both: int, human: int, judge: int, none: int) -> tuple[np.ndarray, np.ndarray]:

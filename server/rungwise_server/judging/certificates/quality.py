@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging import beta
+from rungwise_server.judging.certificates import beta
 
 Floats = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from rungwise_pipelines.judging import beta
+from rungwise_server.judging.certificates import beta
 
 
 class Interval(Struct, frozen=True):

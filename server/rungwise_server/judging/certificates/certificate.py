@@ -6,17 +6,17 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from rungwise_pipelines.judging import beta
-from rungwise_pipelines.judging.agreement import Agreement, agreement_of, krippendorff_alpha
-from rungwise_pipelines.judging.biases import Biases, biases_of
-from rungwise_pipelines.judging.grades import Graded, Item
-from rungwise_pipelines.judging.next_grades import Advice, advice_of
-from rungwise_pipelines.judging.quality import Posterior, Strata
-from rungwise_pipelines.judging.ranking import Rank, ranking_of
-from rungwise_pipelines.judging.sampling import fair_weights
-from rungwise_pipelines.judging.strata import Indexes, strata_of
-from rungwise_pipelines.judging.sums import Columns, Estimates, columns_of, estimates_of, summed
-from rungwise_pipelines.judging.verdict import Verdict, verdict_of
+from rungwise_server.judging.certificates import beta
+from rungwise_server.judging.certificates.agreement import Agreement, agreement_of, krippendorff_alpha
+from rungwise_server.judging.certificates.biases import Biases, biases_of
+from rungwise_server.judging.certificates.grades import Graded, Item
+from rungwise_server.judging.certificates.next_grades import Advice, advice_of
+from rungwise_server.judging.certificates.quality import Posterior, Strata
+from rungwise_server.judging.certificates.ranking import Rank, ranking_of
+from rungwise_server.judging.certificates.sampling import fair_weights
+from rungwise_server.judging.certificates.strata import Indexes, strata_of
+from rungwise_server.judging.certificates.sums import Columns, Estimates, columns_of, estimates_of, summed
+from rungwise_server.judging.certificates.verdict import Verdict, verdict_of
 
 
 class Terms(Struct, frozen=True):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from rungwise_pipelines.judging import beta
-from rungwise_pipelines.judging.intervals import Interval
+from rungwise_server.judging.certificates import beta
+from rungwise_server.judging.certificates.intervals import Interval
 
 
 class Rank(Struct, frozen=True):

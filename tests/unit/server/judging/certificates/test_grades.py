@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rungwise_pipelines.judging.grades import Graded, Item, parse_grades, read_grades
 from rungwise_server.errors import BadRequest
+from rungwise_server.judging.certificates.grades import Graded, Item, parse_grades, read_grades
 
 
 def parsed(*lines: object) -> Graded:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging.grades import Item
-from rungwise_pipelines.judging.sums import Estimates, columns_of, estimates_of
-from rungwise_pipelines.judging.testing import covered, quality_of, studied
+from rungwise_server.judging.certificates.grades import Item
+from rungwise_server.judging.certificates.sums import Estimates, columns_of, estimates_of
+from rungwise_server.judging.certificates.testing import covered, quality_of, studied
 
 Floats = NDArray[np.float64]
 ITEMS = 400

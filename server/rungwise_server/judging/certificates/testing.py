@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging.quality import Strata, interval_of, posterior_of
+from rungwise_server.judging.certificates.quality import Strata, interval_of, posterior_of
 
 Floats = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging import beta
-from rungwise_pipelines.judging.quality import Posterior, Strata, moments_of
-from rungwise_pipelines.judging.strata import Indexes
-from rungwise_pipelines.judging.sums import Columns
+from rungwise_server.judging.certificates import beta
+from rungwise_server.judging.certificates.quality import Posterior, Strata, moments_of
+from rungwise_server.judging.certificates.strata import Indexes
+from rungwise_server.judging.certificates.sums import Columns
 
 Floats = NDArray[np.float64]
 

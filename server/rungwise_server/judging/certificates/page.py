@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from html import escape
 
-from rungwise_pipelines.judging.certificate import Certificate, Slice
-from rungwise_pipelines.judging.show import COLUMNS, lines_of, rows_of
+from rungwise_server.judging.certificates.certificate import Certificate, Slice
+from rungwise_server.judging.certificates.show import COLUMNS, lines_of, rows_of
 
 _SIDE = 320
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;

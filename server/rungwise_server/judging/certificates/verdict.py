@@ -4,9 +4,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from rungwise_pipelines.judging.agreement import Agreement
-from rungwise_pipelines.judging.biases import Biases
-from rungwise_pipelines.judging.sums import Estimates
+from rungwise_server.judging.certificates.agreement import Agreement
+from rungwise_server.judging.certificates.biases import Biases
+from rungwise_server.judging.certificates.sums import Estimates
 
 Word = Literal["trust", "correct", "do not use"]
 

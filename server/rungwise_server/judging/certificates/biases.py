@@ -11,10 +11,17 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from rungwise_pipelines.judging import beta
-from rungwise_pipelines.judging.grades import Item
-from rungwise_pipelines.judging.intervals import Interval, exact
-from rungwise_pipelines.judging.quality import Posterior, Strata, dispersion_of, ends_of, moments_of, posterior_of
+from rungwise_server.judging.certificates import beta
+from rungwise_server.judging.certificates.grades import Item
+from rungwise_server.judging.certificates.intervals import Interval, exact
+from rungwise_server.judging.certificates.quality import (
+    Posterior,
+    Strata,
+    dispersion_of,
+    ends_of,
+    moments_of,
+    posterior_of,
+)
 
 Floats = NDArray[np.float64]
 

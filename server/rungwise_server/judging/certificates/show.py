@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from rungwise_pipelines.judging.certificate import Certificate
-from rungwise_pipelines.judging.intervals import Interval
+from rungwise_server.judging.certificates.certificate import Certificate
+from rungwise_server.judging.certificates.intervals import Interval
 
 Row = tuple[str, str, str, str]
 COLUMNS: Row = ("", "estimate", "interval", "of")

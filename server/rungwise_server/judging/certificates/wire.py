@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from rungwise_pipelines.judging.certificate import Certificate
-from rungwise_pipelines.judging.intervals import Interval
+from rungwise_server.judging.certificates.certificate import Certificate
+from rungwise_server.judging.certificates.intervals import Interval
 
 
 def as_json(certificate: Certificate) -> Mapping[str, object]:
