@@ -35,9 +35,10 @@ from rungwise_pipelines.batch.ask import Answered, Asker
 from rungwise_pipelines.batch.lines import Limits, Line
 from rungwise_pipelines.batch.local import BatchReport, Here, Task, run_batch
 from rungwise_pipelines.batch.plan import read_plan
-from rungwise_pipelines.batch.progress import Silent
+from rungwise_pipelines.batch.progress import Progress
 from rungwise_pipelines.batch.run import End, Sink, Tally
 from rungwise_pipelines.batch.surfaces import batch_surfaces
+from rungwise_pipelines.progress import Silent
 from rungwise_server.bootstrap import open_house
 from rungwise_server.config.file import load_settings
 from rungwise_server.config.settings import Settings
@@ -109,7 +110,7 @@ async def whole(settings: Settings, folder: Path, *, together: bool = True) -> t
     output = folder / f"out-{time.time_ns()}.jsonl"
     errors = output.with_suffix(".errors")
     task = Task(input=folder / "in.jsonl", output=output, errors=errors, caller=caller, together=together)
-    report = await run_batch(task, opened, Silent())
+    report = await run_batch(task, opened, Progress(Silent()))
     assert report.end == "done"
     assert not report.tally.failed, errors.read_text()[:500]
     return report, timed[0].seconds
@@ -329,8 +330,8 @@ async def peak(lines: int) -> None:
         async def opened() -> AsyncIterator[Here]:
             yield Here(Nothing())
 
-        first = await run_batch(task, opened, Silent())
-        again = await run_batch(task, opened, Silent())
+        first = await run_batch(task, opened, Progress(Silent()))
+        again = await run_batch(task, opened, Progress(Silent()))
         assert (first.tally.answered, again.before, again.left) == (lines, lines, 0)
         mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"lines": lines, "peak MB": mb, "seconds": first.seconds, "again": again.seconds}), flush=True)

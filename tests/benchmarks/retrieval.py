@@ -94,9 +94,10 @@ def limited(documents: Path, questions: list[Asked], limit: int, into: Path) -> 
 async def measure(name: str, documents: Path, queries: Path, limit_documents: int, limit_queries: int) -> Scores:
     """Ingest and ask one set."""
     from rungwise_connectors.sandbox import Parser
-    from rungwise_pipelines.ingest.progress import Lines
+    from rungwise_pipelines.ingest.progress import Progress
     from rungwise_pipelines.ingest.run import run
     from rungwise_pipelines.ingest.sources import from_path
+    from rungwise_pipelines.progress import Lines
     from rungwise_server import bootstrap
     from rungwise_server.config.settings import Settings
     from rungwise_server.prompt import text_message
@@ -113,7 +114,9 @@ async def measure(name: str, documents: Path, queries: Path, limit_documents: in
         settings = Settings(home=Path(home) / "home")
         embedder = await bootstrap.open_embedder(settings, {})
         async with Parser() as parser:
-            report = await run(settings, [from_path(documents, "default", [EVERYONE])], embedder, parser, Lines())
+            report = await run(
+                settings, [from_path(documents, "default", [EVERYONE])], embedder, parser, Progress(Lines())
+            )
         index = await bootstrap.open_index(settings, {})
         try:
             retriever = bootstrap.open_retriever(index, embedder, ("default",))

@@ -15,9 +15,10 @@ import pytest
 from rungwise_pipelines.batch.generate import ERROR, ORDER, READ, TEXT, WRITTEN, Generation, row_of
 from rungwise_pipelines.batch.local import Task, run_batch
 from rungwise_pipelines.batch.orders import Reader
-from rungwise_pipelines.batch.progress import Silent
+from rungwise_pipelines.batch.progress import Progress
 from rungwise_pipelines.batch.run import Budget
 from rungwise_pipelines.batch.spread import Cluster, Spread
+from rungwise_pipelines.progress import Silent
 from rungwise_server.bootstrap import open_house_database, open_log
 from rungwise_server.config.file import load_settings
 from rungwise_server.config.settings import Settings
@@ -227,12 +228,12 @@ async def test_a_processor_of_ray_data_generates_for_a_candidate(tmp_path: Path,
         return Task(input=tmp_path / "in.jsonl", output=output, errors=errors, caller=Caller(), budget=budget)
 
     with pytest.raises(SetupError, match="A budget cannot be kept"):
-        await run_batch(task("none", 1000), cluster, Silent())
+        await run_batch(task("none", 1000), cluster, Progress(Silent()))
 
     alone = await batch(tmp_path, "alone.jsonl")
     assert (alone["answered"], alone["failed"]) == (99, 1)
     before = await logged(settings)
-    spread = await run_batch(task("spread"), cluster, Silent())
+    spread = await run_batch(task("spread"), cluster, Progress(Silent()))
     assert (spread.end, spread.tally.answered, spread.tally.failed) == ("done", 98, 2)
 
     of_url, of_ray = (told(tmp_path / f"{name}.jsonl") for name in ("alone", "spread"))

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from rungwise_connectors.sandbox import Parser
 from rungwise_pipelines.cli import app
-from rungwise_pipelines.ingest.progress import Silent
+from rungwise_pipelines.ingest.progress import Progress
 from rungwise_pipelines.ingest.run import run
 from rungwise_pipelines.ingest.sources import from_path
 from rungwise_server.config.settings import Settings
@@ -116,11 +116,11 @@ async def test_it_writes_through_the_process_that_has_the_index_and_takes_over_w
     settings = Settings(home=home)
     async with Parser(workers=1) as parser:
         source = from_path(folder, "default", ["everyone"])
-        report = await run(settings, [source], Ending(), parser, Silent())
+        report = await run(settings, [source], Ending(), parser, Progress())
         assert report.ok
         assert await server.count("default") == 2
         (folder / "end.txt").write_text("Now it ends.")
-        report = await run(settings, [source], Ending(), parser, Silent())
+        report = await run(settings, [source], Ending(), parser, Progress())
         assert report.ok
     index = await open_embedded(home / "index", home / "index.sock", "test")
     assert await index.count("default") == 3

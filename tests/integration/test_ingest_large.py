@@ -6,7 +6,7 @@ import pytest
 
 from rungwise_connectors.folder import Folder
 from rungwise_connectors.sandbox import Parser
-from rungwise_pipelines.ingest.progress import Silent
+from rungwise_pipelines.ingest.progress import Progress
 from rungwise_pipelines.ingest.run import run
 from rungwise_pipelines.ingest.sync import Source
 from rungwise_server import bootstrap
@@ -29,7 +29,7 @@ async def test_the_graph_is_built_after_a_large_run_and_everything_is_found(
         for name in names:
             (folder / f"{name}.txt").write_text(f"All about {name}.")
         async with Parser() as parser:
-            report = await run(settings, [source], embedder, parser, Silent(), large=large)
+            report = await run(settings, [source], embedder, parser, Progress(), large=large)
         assert report.passages == len(names)
         return {shard.name for shard in (tmp_path / "home" / "index" / "docs").glob("shard-*")}
 

@@ -1,9 +1,8 @@
 """`rungwise batch`: a file of OpenAI batch lines through the whole house, without a server."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,6 @@ from rungwise_pipelines.commands.output import emit, note, say
 if TYPE_CHECKING:
     from rungwise_pipelines.batch.generate import Generation
     from rungwise_pipelines.batch.local import BatchReport, Crew, Task
-    from rungwise_pipelines.batch.progress import Progress
     from rungwise_pipelines.batch.spread import Spread
     from rungwise_server.config.settings import Settings
     from rungwise_server.types import Caller
@@ -135,9 +133,11 @@ def batch(
 
 async def _run(task: "Task", opened: "Callable[[], AbstractAsyncContextManager[Crew]]") -> "BatchReport":
     from rungwise_pipelines.batch.local import run_batch
+    from rungwise_pipelines.batch.progress import Progress
+    from rungwise_pipelines.progress import on_stderr
 
-    with _progress() as progress:
-        return await run_batch(task, opened, progress)
+    with on_stderr() as shown:
+        return await run_batch(task, opened, Progress(shown))
 
 
 @asynccontextmanager
@@ -163,17 +163,6 @@ async def _spread(settings: "Settings", spread: "Spread", generation: "Generatio
     yield Cluster(settings, spread, generation)
 
 
-@contextmanager
-def _progress() -> "Iterator[Progress]":
-    from rungwise_pipelines.batch.progress import Bar, Lines
-
-    if not sys.stderr.isatty():
-        yield Lines()
-        return
-    with Bar() as bar:
-        yield bar
-
-
 def _tell(report: "BatchReport", output: Path, errors: Path, as_json: bool) -> None:
     tally = report.tally
     now = tally.done - report.before
@@ -197,7 +186,7 @@ def _tell(report: "BatchReport", output: Path, errors: Path, as_json: bool) -> N
             }
         )
     else:
-        from rungwise_pipelines.batch.progress import duration
+        from rungwise_pipelines.progress import duration
 
         rate = f" ({now / report.seconds:.1f}/s)" if now and report.seconds else ""
         earlier = f", {report.before:,} of them earlier" if report.before else ""

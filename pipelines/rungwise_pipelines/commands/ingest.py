@@ -1,9 +1,8 @@
 """`rungwise ingest`: documents into the index, as often as one likes."""
 
 import asyncio
-import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,6 @@ from rungwise_pipelines.commands.output import emit, note, table
 
 if TYPE_CHECKING:
     from rungwise_connectors.sandbox import Parser
-    from rungwise_pipelines.ingest.progress import Progress
     from rungwise_pipelines.ingest.report import IngestReport, SourceReport
     from rungwise_pipelines.ingest.sync import Source
     from rungwise_server.config.settings import Settings
@@ -126,15 +124,17 @@ async def _round(
     retry: bool,
 ) -> "IngestReport":
     """One run; with `retry`, until it goes through."""
+    from rungwise_pipelines.ingest.progress import Progress
     from rungwise_pipelines.ingest.run import run
+    from rungwise_pipelines.progress import on_stderr
     from rungwise_server.errors import RungwiseError
 
     said = ""
     while True:
         try:
-            with _progress() as progress:
+            with on_stderr() as shown:
                 return await run(
-                    settings, sources, embedder, parser, progress, rebuild=rebuild, allow_empty=allow_empty
+                    settings, sources, embedder, parser, Progress(shown), rebuild=rebuild, allow_empty=allow_empty
                 )
         except RungwiseError as error:
             if not retry:
@@ -167,17 +167,6 @@ async def _rounds(settings: "Settings", sources: Sequence["Source"]) -> AsyncGen
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
-
-
-@contextmanager
-def _progress() -> "Iterator[Progress]":
-    from rungwise_pipelines.ingest.progress import Bar, Lines
-
-    if not sys.stderr.isatty():
-        yield Lines()
-        return
-    with Bar() as bar:
-        yield bar
 
 
 def _tell(report: "IngestReport", as_json: bool) -> None:

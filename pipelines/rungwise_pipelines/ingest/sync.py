@@ -15,7 +15,7 @@ from msgspec import Struct
 from rungwise_connectors.types import Connector, Listing, SourceError
 from rungwise_pipelines.ingest.flow import Flow
 from rungwise_pipelines.ingest.prepare import Parser, Preparer, Setup
-from rungwise_pipelines.ingest.progress import Progress, Silent
+from rungwise_pipelines.ingest.progress import Progress
 from rungwise_pipelines.ingest.report import Failure, SourceReport
 from rungwise_pipelines.ingest.split import VERSION, Splitter
 from rungwise_pipelines.ingest.state import SourceState, sources_of
@@ -59,7 +59,7 @@ class Sync:
         self._parser = parser
         self._database = database
         self._detect = detect
-        self._progress = progress or Silent()
+        self._progress = progress or Progress()
         self._splitter = Splitter()
 
     async def rebuild(self, collection: str) -> list[str]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from rungwise_connectors.parsers.formats import ENDINGS, ending
 from rungwise_connectors.types import Document, Parsed
 from rungwise_pipelines.ingest.prepare import Failed, Parser, Preparer, Ready, Setup
-from rungwise_pipelines.ingest.progress import Silent
+from rungwise_pipelines.ingest.progress import Progress
 from rungwise_pipelines.ingest.split import VERSION
 from rungwise_pipelines.ingest.state import Known, Mark
 from rungwise_pipelines.ingest.write import Writer
@@ -115,7 +115,7 @@ class VectorStoreFiles:
             return
         if not await still_mine():
             return
-        writer = Writer(index, embedder, terms, _Anew(store.id), store.id, {body.file_id}, Silent())
+        writer = Writer(index, embedder, terms, _Anew(store.id), store.id, {body.file_id}, Progress())
         await writer.write([replace(item, passages=passages)], Mark())
         if reason := writer.outcome.failed.get(body.file_id):
             await self._fail(row.id, "server_error", f"{body.filename} {reason}")
