@@ -15,9 +15,9 @@ import numpy as np
 from msgspec import Raw, Struct
 
 from rungwise_server.errors import UpstreamRefused
-from rungwise_server.models.overlap import likely_language, overlaps, rarity, terms
-from rungwise_server.models.sentences import UNSPACED, Unit, units
 from rungwise_server.protocols import Embedder
+from rungwise_server.text.overlap import likely_language, overlaps, rarity, terms
+from rungwise_server.text.sentences import UNSPACED, Unit, units
 from rungwise_server.types import ChatRequest, Citation, Delta, Passage, Usage, Vector
 
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")

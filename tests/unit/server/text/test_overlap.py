@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rungwise_server.models.overlap import likely_language, overlaps, rarity, related, terms
+from rungwise_server.text.overlap import likely_language, overlaps, rarity, related, terms
 
 
 def test_function_words_are_left_out_unless_nothing_else_is_there() -> None:

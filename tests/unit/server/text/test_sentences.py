@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rungwise_server.models.sentences import Unit, units
+from rungwise_server.text.sentences import Unit, units
 
 
 def texts(text: str) -> list[str]:

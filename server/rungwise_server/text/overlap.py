@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from math import log
 
-from rungwise_server.models.sentences import UNSPACED
+from rungwise_server.text.sentences import UNSPACED
 
 _RUN = re.compile(rf"(?P<cjk>[{UNSPACED}\uac00-\ud7af]+)|[^\W_{UNSPACED}\uac00-\ud7af]+(?:[.,:]\d+)*")
 _GRAMMAR = re.compile("[\u3040-\u309f]{2}$|.?[的了是什么谁吗呢哪几在何誰]")
