@@ -150,7 +150,7 @@ def create_app(
         "/v1/completions": completions_openapi.OPERATION,
         "/v1/messages": messages_openapi.OPERATION,
         "/v1/embeddings": embeddings_openapi.OPERATION,
-        **{path: rerank_openapi.operation(path) for path in ("/v1/rerank", "/rerank", "/v2/rerank")},
+        **{path: rerank_openapi.operation_at(path) for path in ("/v1/rerank", "/rerank", "/v2/rerank")},
         "/v1/moderations": moderations_openapi.OPERATION,
         "/v1/responses": responses_openapi.OPERATION,
         "/v1/responses/compact": responses_openapi.COMPACT,

@@ -1,9 +1,9 @@
 """What the OpenAPI document says beyond what FastAPI knows: the bare ASGI endpoints, the error shape, signing in.
 
-Each bare endpoint describes itself: its operation object is the constant `OPERATION` of `api/<surface>_openapi.py`.
+Each bare endpoint describes itself in `api/<surface>/openapi.py`: its operation object, made by `operation`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,6 +31,61 @@ _ERROR = {
         }
     },
 }
+
+
+MODEL: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "description": "A workload's name routes; a candidate's name pins.",
+}
+"""The field `model`, where an answer is asked for."""
+
+
+def operation(
+    tag: str,
+    operation_id: str,
+    summary: str,
+    *,
+    required: Sequence[str],
+    properties: Mapping[str, Any],
+    answer: str,
+    extra: bool = False,
+    note: str = "",
+    schema: Mapping[str, Any] | None = None,
+    streams: bool = False,
+    error: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The OpenAPI operation object of a POST of JSON that is answered with JSON.
+
+    Args:
+        required: the fields that a request must have.
+        properties: the JSON Schema of each field.
+        answer: what comes back.
+        extra: other fields are taken as well, with what `note` says of them.
+        schema: the answer's JSON Schema, where it is ours to say.
+        streams: the answer may be a stream of events.
+        error: the response object of errors that are not in OpenAI's shape.
+    """
+    body = {
+        "type": "object",
+        "required": list(required),
+        "additionalProperties": extra,
+        **({"description": note} if note else {}),
+        "properties": dict(properties),
+    }
+    content: dict[str, Any] = {"application/json": {"schema": schema or {"type": "object"}}}
+    if streams:
+        content["text/event-stream"] = {}
+    responses: dict[str, Any] = {"200": {"description": answer, "content": content}}
+    if error:
+        responses["default"] = error
+    return {
+        "tags": [tag],
+        "operationId": operation_id,
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": responses,
+    }
 
 
 def describe(app: FastAPI, operations: Mapping[str, dict[str, Any]]) -> None:

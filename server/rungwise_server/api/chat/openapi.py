@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from rungwise_server.api.openapi import MODEL, operation
+
 
 def _nullable(kind: str, **more: Any) -> dict[str, Any]:
     return {"type": [kind, "null"], **more}
@@ -110,83 +112,64 @@ _FORMAT: dict[str, Any] = {
         },
     ]
 }
-OPERATION: dict[str, Any] = {
-    "tags": ["chat"],
-    "operationId": "create_chat_completion",
-    "summary": "Answer a conversation, from the documents of the workload that `model` names.",
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["model", "messages"],
-                    "additionalProperties": True,
-                    "description": "Other fields go on to the model, which may refuse them by name.",
-                    "properties": {
-                        "model": {**_NAME, "description": "A workload's name routes; a candidate's name pins."},
-                        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-                        "n": _nullable("integer", minimum=1, maximum=128),
-                        "temperature": _nullable("number", minimum=0, maximum=2),
-                        "top_p": _nullable("number", minimum=0, maximum=1),
-                        "presence_penalty": _nullable("number", minimum=-2, maximum=2),
-                        "frequency_penalty": _nullable("number", minimum=-2, maximum=2),
-                        "max_completion_tokens": _nullable("integer", minimum=1),
-                        "max_tokens": _nullable("integer", minimum=1, description="Its old name; not both."),
-                        "logprobs": _nullable("boolean"),
-                        "top_logprobs": _nullable(
-                            "integer", minimum=0, maximum=20, description="Only where `logprobs` is true."
-                        ),
-                        "seed": _nullable("integer"),
-                        "stop": {"anyOf": [_nullable("string"), {"type": "array", "items": _TEXT}]},
-                        "tools": _nullable(
-                            "array",
-                            items={
-                                "type": "object",
-                                "required": ["type", "function"],
-                                "properties": {"type": {"const": "function"}, "function": _FUNCTION},
-                            },
-                        ),
-                        "tool_choice": {
-                            "description": "`required` and a function's name only where `tools` has it.",
-                            "anyOf": [
-                                {"enum": ["none", "auto", "required", None]},
-                                {
-                                    "type": "object",
-                                    "required": ["type", "function"],
-                                    "properties": {
-                                        "type": {"const": "function"},
-                                        "function": {
-                                            "type": "object",
-                                            "required": ["name"],
-                                            "properties": {"name": _NAME},
-                                        },
-                                    },
-                                },
-                            ],
-                        },
-                        "parallel_tool_calls": _nullable("boolean"),
-                        "response_format": _FORMAT,
-                        "user": _nullable("string"),
-                        "stream": _nullable("boolean"),
-                        "stream_options": _nullable(
-                            "object",
-                            description="Only where `stream` is true.",
-                            properties={"include_usage": _nullable("boolean")},
-                        ),
-                    },
-                }
-            }
-        },
-    },
-    "responses": {
-        "200": {
-            "description": "A `chat.completion`, or a stream of `chat.completion.chunk` events that ends with "
-            "`[DONE]`. Its id is the inference id that feedback points at; citations are `url_citation` annotations.",
-            "content": {
-                "application/json": {"schema": {"type": "object"}},
-                "text/event-stream": {},
+OPERATION: dict[str, Any] = operation(
+    "chat",
+    "create_chat_completion",
+    "Answer a conversation, from the documents of the workload that `model` names.",
+    required=["model", "messages"],
+    properties={
+        "model": MODEL,
+        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
+        "n": _nullable("integer", minimum=1, maximum=128),
+        "temperature": _nullable("number", minimum=0, maximum=2),
+        "top_p": _nullable("number", minimum=0, maximum=1),
+        "presence_penalty": _nullable("number", minimum=-2, maximum=2),
+        "frequency_penalty": _nullable("number", minimum=-2, maximum=2),
+        "max_completion_tokens": _nullable("integer", minimum=1),
+        "max_tokens": _nullable("integer", minimum=1, description="Its old name; not both."),
+        "logprobs": _nullable("boolean"),
+        "top_logprobs": _nullable("integer", minimum=0, maximum=20, description="Only where `logprobs` is true."),
+        "seed": _nullable("integer"),
+        "stop": {"anyOf": [_nullable("string"), {"type": "array", "items": _TEXT}]},
+        "tools": _nullable(
+            "array",
+            items={
+                "type": "object",
+                "required": ["type", "function"],
+                "properties": {"type": {"const": "function"}, "function": _FUNCTION},
             },
+        ),
+        "tool_choice": {
+            "description": "`required` and a function's name only where `tools` has it.",
+            "anyOf": [
+                {"enum": ["none", "auto", "required", None]},
+                {
+                    "type": "object",
+                    "required": ["type", "function"],
+                    "properties": {
+                        "type": {"const": "function"},
+                        "function": {
+                            "type": "object",
+                            "required": ["name"],
+                            "properties": {"name": _NAME},
+                        },
+                    },
+                },
+            ],
         },
+        "parallel_tool_calls": _nullable("boolean"),
+        "response_format": _FORMAT,
+        "user": _nullable("string"),
+        "stream": _nullable("boolean"),
+        "stream_options": _nullable(
+            "object",
+            description="Only where `stream` is true.",
+            properties={"include_usage": _nullable("boolean")},
+        ),
     },
-}
+    extra=True,
+    note="Other fields go on to the model, which may refuse them by name.",
+    answer="A `chat.completion`, or a stream of `chat.completion.chunk` events that ends with "
+    "`[DONE]`. Its id is the inference id that feedback points at; citations are `url_citation` annotations.",
+    streams=True,
+)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from rungwise_server.api.openapi import operation
+
 _RESULT = {
     "type": "object",
     "required": ["index", "relevance_score"],
@@ -13,77 +15,57 @@ _RESULT = {
 }
 
 
-def operation(path: str) -> dict[str, Any]:
+def operation_at(path: str) -> dict[str, Any]:
     """The operation at `path`; they differ in what `return_documents` is by default."""
     default = "false" if path.startswith("/v2") else "true"
-    return {
-        "tags": ["rerank"],
-        "operationId": f"rerank{path.removesuffix('/rerank').replace('/', '_')}",
-        "summary": "Order texts by how well they answer a query, as Jina, Cohere and vLLM do.",
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["query", "documents"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "query": {"type": "string", "minLength": 1},
-                            "documents": {
-                                "type": "array",
-                                "minItems": 1,
-                                "maxItems": 1000,
-                                "description": "Texts, or objects with one as `text` or in `rank_fields`. Together at "
-                                "most 1,200,000 characters.",
-                                "items": {"anyOf": [{"type": "string"}, {"type": "object"}]},
-                            },
-                            "model": {
-                                "type": ["string", "null"],
-                                "description": "The reranker's name, or `default`, or nothing.",
-                            },
-                            "top_n": {"type": ["integer", "null"], "minimum": 1},
-                            "return_documents": {
-                                "type": ["boolean", "null"],
-                                "description": f"By default {default}.",
-                            },
-                            "rank_fields": {"type": ["array", "null"], "items": {"type": "string"}},
-                            "max_tokens_per_doc": {
-                                "type": ["integer", "null"],
-                                "minimum": 1,
-                                "description": "Longer documents are cut, at four characters a token.",
-                            },
-                            "max_chunks_per_doc": {
-                                "type": ["integer", "null"],
-                                "minimum": 1,
-                                "description": "How many pieces of a document are compared with the query: 10, unless "
-                                "said otherwise.",
-                            },
-                            "user": {"type": ["string", "null"]},
-                        },
-                    }
-                }
+    return operation(
+        "rerank",
+        f"rerank{path.removesuffix('/rerank').replace('/', '_')}",
+        "Order texts by how well they answer a query, as Jina, Cohere and vLLM do.",
+        required=["query", "documents"],
+        properties={
+            "query": {"type": "string", "minLength": 1},
+            "documents": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 1000,
+                "description": "Texts, or objects with one as `text` or in `rank_fields`. Together at "
+                "most 1,200,000 characters.",
+                "items": {"anyOf": [{"type": "string"}, {"type": "object"}]},
+            },
+            "model": {
+                "type": ["string", "null"],
+                "description": "The reranker's name, or `default`, or nothing.",
+            },
+            "top_n": {"type": ["integer", "null"], "minimum": 1},
+            "return_documents": {
+                "type": ["boolean", "null"],
+                "description": f"By default {default}.",
+            },
+            "rank_fields": {"type": ["array", "null"], "items": {"type": "string"}},
+            "max_tokens_per_doc": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "description": "Longer documents are cut, at four characters a token.",
+            },
+            "max_chunks_per_doc": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "description": "How many pieces of a document are compared with the query: 10, unless said otherwise.",
+            },
+            "user": {"type": ["string", "null"]},
+        },
+        answer="Best first. Scores are from 0 to 1 with the embedded reranker.",
+        schema={
+            "type": "object",
+            "required": ["id", "model", "results", "usage", "meta"],
+            "properties": {
+                "id": {"type": "string"},
+                "object": {"const": "list"},
+                "model": {"type": "string"},
+                "results": {"type": "array", "items": _RESULT},
+                "usage": {"type": "object"},
+                "meta": {"type": "object"},
             },
         },
-        "responses": {
-            "200": {
-                "description": "Best first. Scores are from 0 to 1 with the embedded reranker.",
-                "content": {
-                    "application/json": {
-                        "schema": {
-                            "type": "object",
-                            "required": ["id", "model", "results", "usage", "meta"],
-                            "properties": {
-                                "id": {"type": "string"},
-                                "object": {"const": "list"},
-                                "model": {"type": "string"},
-                                "results": {"type": "array", "items": _RESULT},
-                                "usage": {"type": "object"},
-                                "meta": {"type": "object"},
-                            },
-                        }
-                    }
-                },
-            }
-        },
-    }
+    )

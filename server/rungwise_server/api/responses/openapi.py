@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rungwise_server.api.openapi import MODEL, operation
 from rungwise_server.api.responses.request import INCLUDES
 
 _TEXT: dict[str, Any] = {"type": ["string", "null"]}
@@ -114,102 +115,64 @@ _TOOL = {
     ]
 }
 
-OPERATION: dict[str, Any] = {
-    "tags": ["responses"],
-    "operationId": "create_response",
-    "summary": "Answer a conversation, from the documents of the workload that `model` names or of `file_search`.",
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["model"],
-                    "additionalProperties": True,
-                    "properties": {
-                        "model": {
-                            "type": "string",
-                            "minLength": 1,
-                            "description": "A workload's name routes; a candidate's name pins.",
-                        },
-                        "input": {
-                            "anyOf": [{"type": "string"}, {"type": "array", "items": _ITEM}, {"type": "null"}],
-                            "description": "May be left out with `previous_response_id` alone.",
-                        },
-                        "instructions": _TEXT,
-                        "previous_response_id": _TEXT,
-                        "tools": {"type": ["array", "null"], "items": _TOOL},
-                        "tool_choice": {
-                            "anyOf": [{"enum": ["none", "auto", "required", None]}, {"type": "object"}],
-                        },
-                        "parallel_tool_calls": _FLAG,
-                        "max_tool_calls": {"type": ["integer", "null"], "minimum": 1},
-                        "text": {"type": ["object", "null"]},
-                        "reasoning": {"type": ["object", "null"]},
-                        "include": {"type": ["array", "null"], "items": {"enum": list(INCLUDES)}},
-                        "max_output_tokens": {"type": ["integer", "null"], "minimum": 1},
-                        "temperature": _number(0, 2),
-                        "top_p": _number(0, 1),
-                        "presence_penalty": _number(-2, 2),
-                        "frequency_penalty": _number(-2, 2),
-                        "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
-                        "metadata": {
-                            "type": ["object", "null"],
-                            "maxProperties": 16,
-                            "additionalProperties": {"type": "string", "maxLength": 512},
-                        },
-                        "store": {**_FLAG, "description": "Kept for 30 days unless this is false."},
-                        "background": {**_FLAG, "description": "Answer at once, and run on."},
-                        "stream": _FLAG,
-                        "truncation": {"enum": ["disabled", None]},
-                        "user": _TEXT,
-                        "safety_identifier": _TEXT,
-                        "prompt_cache_key": _TEXT,
-                    },
-                }
-            }
+OPERATION: dict[str, Any] = operation(
+    "responses",
+    "create_response",
+    "Answer a conversation, from the documents of the workload that `model` names or of `file_search`.",
+    required=["model"],
+    properties={
+        "model": MODEL,
+        "input": {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": _ITEM}, {"type": "null"}],
+            "description": "May be left out with `previous_response_id` alone.",
         },
-    },
-    "responses": {
-        "200": {
-            "description": "A `response`, or a stream of `response.*` events. Its id is the inference id that feedback "
-            "points at; citations are `url_citation` annotations, or `file_citation` with `file_search`.",
-            "content": {
-                "application/json": {"schema": {"type": "object"}},
-                "text/event-stream": {},
-            },
+        "instructions": _TEXT,
+        "previous_response_id": _TEXT,
+        "tools": {"type": ["array", "null"], "items": _TOOL},
+        "tool_choice": {
+            "anyOf": [{"enum": ["none", "auto", "required", None]}, {"type": "object"}],
         },
+        "parallel_tool_calls": _FLAG,
+        "max_tool_calls": {"type": ["integer", "null"], "minimum": 1},
+        "text": {"type": ["object", "null"]},
+        "reasoning": {"type": ["object", "null"]},
+        "include": {"type": ["array", "null"], "items": {"enum": list(INCLUDES)}},
+        "max_output_tokens": {"type": ["integer", "null"], "minimum": 1},
+        "temperature": _number(0, 2),
+        "top_p": _number(0, 1),
+        "presence_penalty": _number(-2, 2),
+        "frequency_penalty": _number(-2, 2),
+        "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
+        "metadata": {
+            "type": ["object", "null"],
+            "maxProperties": 16,
+            "additionalProperties": {"type": "string", "maxLength": 512},
+        },
+        "store": {**_FLAG, "description": "Kept for 30 days unless this is false."},
+        "background": {**_FLAG, "description": "Answer at once, and run on."},
+        "stream": _FLAG,
+        "truncation": {"enum": ["disabled", None]},
+        "user": _TEXT,
+        "safety_identifier": _TEXT,
+        "prompt_cache_key": _TEXT,
     },
-}
+    extra=True,
+    answer="A `response`, or a stream of `response.*` events. Its id is the inference id that feedback "
+    "points at; citations are `url_citation` annotations, or `file_citation` with `file_search`.",
+    streams=True,
+)
 
-COMPACT: dict[str, Any] = {
-    "tags": ["responses"],
-    "operationId": "compact_response",
-    "summary": "Make a long conversation short: items to send in its place.",
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["model"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "model": {"type": "string", "minLength": 1},
-                        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": _ITEM}, {"type": "null"}]},
-                        "previous_response_id": _TEXT,
-                        "instructions": _TEXT,
-                        "prompt_cache_key": _TEXT,
-                    },
-                }
-            }
-        },
+COMPACT: dict[str, Any] = operation(
+    "responses",
+    "compact_response",
+    "Make a long conversation short: items to send in its place.",
+    required=["model"],
+    properties={
+        "model": {"type": "string", "minLength": 1},
+        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": _ITEM}, {"type": "null"}]},
+        "previous_response_id": _TEXT,
+        "instructions": _TEXT,
+        "prompt_cache_key": _TEXT,
     },
-    "responses": {
-        "200": {
-            "description": "A `response.compaction`: what users said as it was, and the rest in an item that this "
-            "server reads.",
-            "content": {"application/json": {"schema": {"type": "object"}}},
-        },
-    },
-}
+    answer="A `response.compaction`: what users said as it was, and the rest in an item that this server reads.",
+)
