@@ -240,14 +240,20 @@ def _element(line: str) -> str:
     return match[0] if match else ""
 
 
-def _sentences(text: str) -> Iterator[str]:
+def spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where each sentence of running text starts and ends, white space around it left out; a very long one in parts."""
     start = 0
     for match in _END.finditer(text):
         if match[0] == "." and _abbreviated(text, match.start(), match.end()):
             continue
-        yield from _cut(text[start : match.end()].strip())
+        yield from _cut(text, start, match.end())
         start = match.end()
-    yield from _cut(text[start:].strip())
+    yield from _cut(text, start, len(text))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    for start, end in spans(text):
+        yield text[start:end]
 
 
 def _abbreviated(text: str, dot: int, after: int) -> bool:
@@ -261,16 +267,23 @@ def _abbreviated(text: str, dot: int, after: int) -> bool:
     return word.isdigit() and len(word) <= 2 and _ORDINAL_OF.match(text, after) is not None
 
 
-def _cut(sentence: str) -> Iterator[str]:
-    while len(sentence) > _LONGEST:
-        window = sentence[:_LONGEST]
-        cut = max(window.rfind("; "), window.rfind("；"), window.rfind(", ") if len(sentence) > 2 * _LONGEST else -1)
+def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    start, end = _stripped(text, start, end)
+    while end - start > _LONGEST:
+        window = text[start : start + _LONGEST]
+        cut = max(window.rfind("; "), window.rfind("；"), window.rfind(", ") if end - start > 2 * _LONGEST else -1)
         cut = cut if cut > _LONGEST // 3 else window.rfind(" ")
         cut = cut if cut > 0 else _LONGEST - 1
-        yield sentence[: cut + 1].strip()
-        sentence = sentence[cut + 1 :].strip()
-    if sentence:
-        yield sentence
+        yield _stripped(text, start, start + cut + 1)
+        start, end = _stripped(text, start + cut + 1, end)
+    if start < end:
+        yield start, end
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without white space at its ends."""
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip()) if part.strip() else start
 
 
 def _plain(text: str) -> str:
