@@ -121,7 +121,7 @@ def create_app(
     shelf = Shelf(parts.kept, parts.queue, parts.index, files, parts.collections)
     rest.include_router(files_api(files, shelf.leave_all))
     rest.include_router(batches_api(parts.kept, parts.queue, files, public_url))
-    rest.include_router(vector_stores_api(shelf, parts.searcher, int(time.time())))
+    rest.include_router(vector_stores_api(shelf, parts.searcher, engine, int(time.time())))
     responses = Responses(engine, parts.kept, shelf, parts.collections)
     rest.include_router(responses_api(responses))
     rest.include_router(sources_api(parts.index))

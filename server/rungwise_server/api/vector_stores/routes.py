@@ -13,6 +13,7 @@ from rungwise_server.api.caller import CallerOf
 from rungwise_server.api.vector_stores.batches import batches_routes
 from rungwise_server.api.vector_stores.files import files_routes
 from rungwise_server.api.vector_stores.filter import read_filter
+from rungwise_server.api.vector_stores.rewrite import rewrite
 from rungwise_server.api.vector_stores.shelf import Shelf
 from rungwise_server.api.vector_stores.shown import store_out
 from rungwise_server.api.vector_stores.wire import (
@@ -30,19 +31,26 @@ from rungwise_server.api.vector_stores.wire import (
     StoreOut,
     UpdateStore,
 )
+from rungwise_server.engine import Engine
 from rungwise_server.errors import NotFound
 from rungwise_server.keeping import Kept, KeptQuery
 from rungwise_server.protocols import Retriever
-from rungwise_server.question import search_query
-from rungwise_server.types import Caller, Message, Passage, Search
+from rungwise_server.types import Caller, Passage, Search
 from rungwise_server.vector_stores import LIVE, rows
 
 Searcher = Callable[[Search], Retriever]
 """Opens what a client wants searched."""
 
 
-def vector_stores_api(shelf: Shelf, searcher: Searcher, started: int) -> APIRouter:
-    """The routes. `started` is when the server did, since a configured collection has no date of its own."""
+def vector_stores_api(shelf: Shelf, searcher: Searcher, engine: Engine, started: int) -> APIRouter:
+    """The routes.
+
+    Args:
+        shelf: the stores.
+        searcher: opens what is searched.
+        engine: what rewrites queries.
+        started: when the server started, since a configured collection has no date of its own.
+    """
     router = APIRouter(tags=["vector stores"])
 
     async def shown(store: Kept) -> StoreOut:
@@ -116,7 +124,7 @@ def vector_stores_api(shelf: Shelf, searcher: Searcher, started: int) -> APIRout
                 raise
         queries = [body.query] if isinstance(body.query, str) else body.query
         if body.rewrite_query:
-            queries = [search_query([Message("user", query, Raw())]) for query in queries]
+            queries = await asyncio.gather(*(rewrite(query, engine, caller) for query in queries))
         filter = read_filter(Raw(msgspec.json.encode(body.filters)), "filters") if body.filters else None
         ranking = body.ranking_options or RankingOptions()
         wanted = Search((vector_store_id,), body.max_num_results, filter, ranking.score_threshold)
