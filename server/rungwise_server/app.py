@@ -1,7 +1,7 @@
 """The HTTP application: the surfaces that answer as bare ASGI in front, everything else through FastAPI."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rungwise_server.api.endpoint import Endpoint
 from rungwise_server.api.feedback import feedback_api
 from rungwise_server.api.files import files_api
 from rungwise_server.api.front import Front
+from rungwise_server.api.grades.routes import grades_api
 from rungwise_server.api.health import Probe, health_api
 from rungwise_server.api.http_errors import handle_errors
 from rungwise_server.api.limits import Limits
@@ -43,6 +44,7 @@ from rungwise_server.api.surface import Surface
 from rungwise_server.api.vector_stores.routes import Searcher, vector_stores_api
 from rungwise_server.api.vector_stores.shelf import Shelf
 from rungwise_server.engine import Engine
+from rungwise_server.eval_sets import EvalSets
 from rungwise_server.files import Files
 from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
 from rungwise_server.protocols import Embedder, KeyRing, PassageIndex, Reranker
@@ -84,6 +86,8 @@ class Parts:
     """The configured collections, by name, with what they are."""
     embedder_names: Sequence[str] = ()
     """What clients may ask for the embedder as, its own name first; empty means that alone."""
+    graders: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The principals that may grade the answers of each workload, beside admins."""
 
 
 def create_app(
@@ -117,6 +121,7 @@ def create_app(
     embedders = tuple(parts.embedder_names) or (parts.embedder.name,)
     rest.include_router(models_api(engine, embedders, int(time.time())))
     rest.include_router(feedback_api(engine.log))
+    rest.include_router(grades_api(engine.log, EvalSets(parts.kept), parts.keys, parts.graders))
     files = Files(parts.kept, parts.blobs, max_upload)
     shelf = Shelf(parts.kept, parts.queue, parts.index, files, parts.collections)
     rest.include_router(files_api(files, shelf.leave_all))

@@ -23,6 +23,7 @@ from rungwise_server.errors import SetupError, Unavailable
 from rungwise_server.files import Files
 from rungwise_server.http.gather import GatheringProtocol, Turn
 from rungwise_server.sweeper import Sweeper, forget_expired
+from rungwise_server.types import principal
 
 logger = logging.getLogger(__name__)
 
@@ -171,6 +172,10 @@ def _parts(house: House) -> Parts:
         moderate=house.moderations,
         searcher=lambda search: open_search(house.index, house.embedder, search),
         collections={name: chosen.description for name, chosen in house.settings.collections.items()},
+        graders={
+            name: frozenset(principal(grader) for grader in workload.graders)
+            for name, workload in house.settings.workloads.items()
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.resources import files
 from urllib.parse import urlsplit
 
@@ -90,11 +90,17 @@ def _parts(settings: Settings) -> Iterator[Finding]:
     if log.url and not log.url.startswith(("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")):
         yield ("log", "url"), "takes sqlite:///PATH or postgresql://HOST/DATABASE"
     for name, source in settings.sources.items():
-        for at, reader in enumerate(source.readers):
-            try:
-                principal(reader)
-            except ValueError as error:
-                yield ("sources", name, "readers", at), str(error)
+        yield from _principals(("sources", name, "readers"), source.readers)
+    for name, workload in settings.workloads.items():
+        yield from _principals(("workloads", name, "graders"), workload.graders)
+
+
+def _principals(path: KeyPath, names: Sequence[str]) -> Iterator[Finding]:
+    for at, name in enumerate(names):
+        try:
+            principal(name)
+        except ValueError as error:
+            yield (*path, at), str(error)
 
 
 def _wants(

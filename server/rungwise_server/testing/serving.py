@@ -1,7 +1,7 @@
 """A real server for tests: the application on a real socket, in the test's own event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from rungwise_server.api.front import Front
@@ -50,6 +50,7 @@ def fake_parts(
     reranker: Reranker | None = None,
     moderate: Moderate | None = None,
     embedder_names: Sequence[str] = (),
+    graders: Mapping[str, Collection[str]] | None = None,
 ) -> Parts:
     """All that an application serves from; what is not given is a fake, or empty."""
     index, embedder = index or MemoryIndex(), embedder or HashEmbedder()
@@ -68,6 +69,7 @@ def fake_parts(
         embedder_names=embedder_names,
         searcher=lambda search: open_search(index, embedder, search),
         collections=collections or {},
+        graders=graders or {},
     )
 
 

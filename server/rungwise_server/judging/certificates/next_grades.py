@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 class Advice(Struct, frozen=True):
-    """`ids` are the items to grade next, all equally urgent, and `half_width` what the interval is then about.
+    """`ids` are the items to grade next, the most urgent first, and `half_width` what the interval is then about.
 
     `needed` is how many grades would bring the half-width to the margin; None where even all items of the file do not:
     then it takes more items, not more grades.
@@ -47,9 +47,9 @@ def advice_of(
     deviations = beta.normal_quantile((1 + level) / 2)
     widths = deviations * np.sqrt(_variances(strata, posterior, order))
     enough = np.flatnonzero(widths <= margin)
-    taken = np.bincount(np.array(order[:most], dtype=np.intp), minlength=len(parts))
-    ids = [name for names, count in zip(left, taken, strict=True) for name in names[: int(count)]]
-    return Advice(tuple(ids), float(widths[min(most, len(order))]), int(enough[0]) if enough.size else None)
+    waiting = [iter(names) for names in left]
+    ids = tuple(next(waiting[s]) for s in order[:most])
+    return Advice(ids, float(widths[min(most, len(order))]), int(enough[0]) if enough.size else None)
 
 
 def _shuffled(columns: Columns, part: Indexes) -> list[str]:
