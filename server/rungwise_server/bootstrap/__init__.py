@@ -6,6 +6,7 @@ opened, so that `rungwise keys list` does not load an embedding model.
 
 from rungwise_server.bootstrap.engine import build_engine
 from rungwise_server.bootstrap.house import House, open_house
+from rungwise_server.bootstrap.judges import Bench, judge_settings, open_judges
 from rungwise_server.bootstrap.models import open_moderations
 from rungwise_server.bootstrap.retrieval import (
     check_collections,
@@ -22,16 +23,19 @@ from rungwise_server.bootstrap.secrets import secret
 from rungwise_server.bootstrap.state import open_blobs, open_house_database, open_kept, open_log, open_queue
 
 __all__ = [
+    "Bench",
     "House",
     "build_engine",
     "check_collections",
     "collection_spec",
     "embedder_names",
+    "judge_settings",
     "open_blobs",
     "open_embedder",
     "open_house",
     "open_house_database",
     "open_index",
+    "open_judges",
     "open_kept",
     "open_log",
     "open_moderations",

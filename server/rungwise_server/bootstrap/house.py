@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rungwise_server.bootstrap.engine import build_engine
+from rungwise_server.bootstrap.judges import open_judges
 from rungwise_server.bootstrap.models import open_moderations
 from rungwise_server.bootstrap.retrieval import check_collections, open_embedder, open_index, open_reranker
 from rungwise_server.bootstrap.state import open_blobs, open_house_database, open_kept, open_log, open_queue
@@ -18,7 +19,7 @@ from rungwise_server.keys import KeyStore
 from rungwise_server.log.sql import SqlLog
 from rungwise_server.metrics import Metrics
 from rungwise_server.models.moderations import Moderations
-from rungwise_server.protocols import Embedder, PassageIndex, Reranker
+from rungwise_server.protocols import Embedder, Judge, PassageIndex, Reranker
 from rungwise_server.store.blobs import FolderBlobs
 
 
@@ -40,6 +41,7 @@ class House:
     queue: JobQueue
     reranker: Reranker
     moderations: Moderations | None
+    judges: Mapping[str, Judge]
 
     async def close(self) -> None:
         """Drain the log, then close what it and the answers came from."""
@@ -71,6 +73,7 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
     metrics = Metrics()
     client = HttpClient()
     engine = build_engine(settings, index, embedder, log, client=client, observe=metrics.observe, environ=environ)
+    judges = open_judges(settings, embedder, log, client=client, observe=metrics.observe, environ=environ)
     return House(
         settings=settings,
         engine=engine,
@@ -86,4 +89,5 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
         queue=open_queue(database),
         reranker=open_reranker(settings, embedder, client, environ),
         moderations=open_moderations(settings, client, environ),
+        judges=judges,
     )

@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from rungwise_server.config.checks import findings, nearest
 from rungwise_server.config.defaults import with_defaults
+from rungwise_server.config.judge_checks import judge_findings
 from rungwise_server.config.settings import Section, Settings
 from rungwise_server.config.yaml_tree import Fault, KeyPath, Tree, read_yaml
 from rungwise_server.errors import ConfigError
@@ -21,7 +23,7 @@ __all__ = ["FILE", "find_file", "load_settings", "parse_settings", "section_at",
 
 FILE = "rungwise.yaml"
 MAX_BYTES = 1_000_000
-NAMED = ("collections", "sources", "candidates", "workloads")
+NAMED = ("collections", "sources", "candidates", "workloads", "judges")
 OUTSIDE = {"home": "set RUNGWISE_HOME", "base": "paths start from the file's own folder"}
 """Fields of `Settings` that are not keys of the file, and what to do instead."""
 
@@ -66,7 +68,7 @@ def parse_settings(text: str, environ: Mapping[str, str], *, label: str, base: P
         faults += wrong
         declared = {section: list(found) if isinstance(found := data.get(section), dict) else [] for section in NAMED}
         told = {fault.path for fault in wrong}
-        for path, why in findings(settings, declared, environ):
+        for path, why in chain(findings(settings, declared, environ), judge_findings(settings, declared, environ)):
             if not any(path[: len(known)] == known for known in told):
                 faults.append(Fault(_line(tree, path), path, why))
         if not faults:

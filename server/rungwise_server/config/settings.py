@@ -235,10 +235,20 @@ class JudgeSettings(Section):
         "",
         description="For `prompt`: a file `prompts/NAME.md` with the rubric, or a built-in one. Empty: `judge-RUBRIC`.",
     )
-    examples: int = Field(0, ge=0, le=20, description="For `prompt`: graded examples shown to the model.")
+    examples: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="For `prompt`: show the model so many graded examples, of `prompts/JUDGE.examples.jsonl`.",
+    )
     pattern: str = Field("", description="For `regex`: must be found in the answer.")
     schema_file: str = Field("", description="For `json_schema`: a JSON Schema that the answer must hold to.")
-    threshold: float = Field(0.5, ge=0, le=1, description="A grade from here on is a pass.")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Grades from here on become a pass, others a fail. Unset: grades stay as they are.",
+    )
 
 
 class LedgerSettings(Section):
