@@ -1,7 +1,7 @@
 """Whether an answer declines: says that the documents hold no answer, instead of giving one.
 
-By wording alone, in nine languages: our own (`models.extractive`), and the phrases by which language models say it. Only
-an answer's beginning is read. Models first say that they cannot answer and then what they found nearby, which is a
+By wording alone, in nine languages: our own (`models.extractive`), and the phrases by which language models say it.
+Only an answer's beginning is read. Models first say that they cannot answer and then what they found nearby, which is a
 decline all the same; an answer that closes with what the documents leave open is an answer.
 """
 
@@ -39,8 +39,8 @@ _DECLINES = (
     r".{0,60}\b(?:in|from|within|found|about|on|regarding|concerning|available|provided|given|of)\b",
     rf"\b(?:is|are|was|were)(?:n't| not)\b.{{0,20}}\b{_EN_SAID}\b.{{0,30}}\b(?:in|by|within|from)\b.{{0,30}}"
     rf"\b{_EN_DOCUMENTS}\b",
-    r"\b(?:i|we)\s+(?:\w+ )?(?:could|can|was|were|am|do|did|have)(?:n't|\s?not)\b.{0,30}\b(?:find|answer|determine|locate|"
-    r"tell|provide|know|have|see|able|found|identify|confirm|say)\b",
+    r"\b(?:i|we)\s+(?:\w+ )?(?:could|can|was|were|am|do|did|have)(?:n't|\s?not)\b.{0,30}"
+    r"\b(?:find|answer|determine|locate|tell|provide|know|have|see|able|found|identify|confirm|say)\b",
     r"\b(?:i|we)(?:'m| am| are| was|'re)?\s+unable to\b",
     r"\b(?:cannot|can't|can not|could not|couldn't) be (?:answered|determined|found|established|inferred)\b",
     rf"\b(?:not enough|insufficient|no sufficient|lack of)\s+(?:\w+ )?{_EN_DOCUMENTS}\b",
@@ -49,7 +49,8 @@ _DECLINES = (
     r"\b(?:dokumente?n?|unterlagen|passagen?|quellen?|textstellen|abschnitte?n?|kontext|texte?n?|angaben|informationen)\b"
     r".{0,80}\b(?:nicht|keine[nrs]?|kein)\b.{0,60}(?:beantwort|enth[aä]lt|erwähn|genannt|angegeben|hervor|find|sag|nenn|"
     r"liefer|steh|geh|antwort|information|angabe|hinweis|aussage|auskunft|entnehmen|gefunden)",
-    r"\b(?:enthalten|beantworten|nennen|erwähnen|sagen)\s+(?:dazu\s+|darüber\s+|hierzu\s+)?(?:nichts|keine[nr]?|das nicht)\b",
+    r"\b(?:enthalten|beantworten|nennen|erwähnen|sagen)\s+(?:(?:dazu|darüber|hierzu)\s+)?"
+    r"(?:nichts|keine[nr]?|das nicht)\b",
     r"\b(?:keine|nicht genügend|nicht genug)\s+(?:\w+ ){0,2}(?:informationen?|angaben?|antwort|hinweise?|auskunft|"
     r"aussage)\b",
     r"\b(?:ich|wir)\b.{0,20}\b(?:kann|konnte|können|konnten|weiß|finde|habe)\b.{0,60}\b(?:nicht|nichts|keine[nr]?)\b",
