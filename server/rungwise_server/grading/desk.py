@@ -1,7 +1,7 @@
 """Where people grade: reads what there is to grade and what was said of it, and says whose turn it is."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -10,7 +10,7 @@ from rungwise_server.eval_sets import EvalSets
 from rungwise_server.evals import EvalSet, Example
 from rungwise_server.grading.counting import Counted, counted
 from rungwise_server.grading.newest import newest
-from rungwise_server.grading.order import order
+from rungwise_server.grading.order import Next, order
 from rungwise_server.grading.things import Mode, Thing, covers, may_read, pairs, singles
 from rungwise_server.protocols import InferenceLog
 from rungwise_server.records import Grade, Inference, LogQuery
@@ -44,7 +44,9 @@ class Turns(Struct, frozen=True):
 
     turns: tuple[Turn, ...]
     graded: int
-    """Things that this grader looked at, skipped ones included."""
+    """Things that this grader gave a grade with a value."""
+    skipped: int
+    """Things that this grader looked at, and left without one."""
     left: int
     """Things that this grader may read and has not looked at."""
     unreadable: int
@@ -92,18 +94,25 @@ class Desk:
         return sorted(found.values(), key=lambda answer: answer.position)
 
 
-def turns_of(pile: Pile, grades: Counted, caller: Caller, limit: int, *, skip: Collection[str] = ()) -> Turns:
-    """What `caller` should grade next, at most `limit` things, none of `skip` (ids) and none looked at already."""
+def turns_of(pile: Pile, grades: Counted, caller: Caller, limit: int, *, skipped: bool = False) -> Turns:
+    """What `caller` should grade next, at most `limit` things, none that has a grade of the caller's already. Those
+    that the caller looked at and left without one come too where `skipped` is asked for, after all others.
+    """
     readable = {thing.id for thing in pile.things if all(may_read(caller, answer) for answer in thing.answers)}
-    looked = {thing.id for thing in pile.things if caller.owner in grades.get(thing.id, {})}
-    left = readable - looked - set(skip)
+    mine = {thing.id: grades.get(thing.id, {}).get(caller.owner) for thing in pile.things}
+    without = {id for id, grade in mine.items() if grade is not None and grade.value is None}
+    left = {id for id in readable if mine[id] is None}
     chosen = order(pile.things, grades, caller.owner, left, limit)
+    if skipped:
+        again = [thing for thing in pile.things if thing.id in without & readable]
+        chosen += [Next(thing, "you left it without a grade") for thing in again[: limit - len(chosen)]]
     return Turns(
         tuple(
             Turn(turn.thing, shown(turn.thing, caller.owner), turn.why, _reference(turn.thing, caller))
             for turn in chosen
         ),
-        len(looked),
+        sum(grade is not None for grade in mine.values()) - len(without),
+        len(without),
         len(left),
         len(pile.things) - len(readable),
     )

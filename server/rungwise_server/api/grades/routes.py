@@ -104,17 +104,20 @@ def grades_api(log: InferenceLog, sets: EvalSets, keys: KeyRing, graders: Mappin
         rubric: Rubric = "correct",
         mode: Mode = "single",
         limit: Limit = 1,
+        skipped: bool = False,
     ) -> GradingTasks:
         """What you should grade next: what narrows the intervals most, drawn by chance so that they stay true; nothing
-        that you looked at already. `mode=pair` shows two answers to one question, whose order is drawn by chance.
+        that you graded already, and with `skipped` at the end what you skipped. `mode=pair` shows two answers to one
+        question, in an order drawn by chance.
         """
         of, chosen = await _scope(sets, access, caller, workload, eval_set)
         pile = await desk.pile(of, chosen, mode)
-        turns = turns_of(pile, await desk.grades(pile, rubric), caller, limit)
+        turns = turns_of(pile, await desk.grades(pile, rubric), caller, limit, skipped=skipped)
         return GradingTasks(
             data=[task(turn, mode, rubric) for turn in turns.turns],
             eval_set=chosen.id if chosen else None,
             graded=turns.graded,
+            skipped=turns.skipped,
             left=turns.left,
             unreadable=turns.unreadable,
         )

@@ -182,8 +182,9 @@ class GradingTasks(BaseModel):
     object: Literal["list"] = "list"
     data: list[GradingTask]
     eval_set: str | None
-    graded: int = Field(description="So many you looked at already.")
-    left: int = Field(description="So many you could still grade, these included.")
+    graded: int = Field(description="So many have a grade of yours.")
+    skipped: int = Field(description="So many you looked at, and left without one.")
+    left: int = Field(description="So many you have not looked at and may, these included.")
     unreadable: int = Field(description="So many are left out, for you may not read all that they rest on.")
 
 

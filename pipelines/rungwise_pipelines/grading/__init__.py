@@ -1,0 +1,1 @@
+"""Grading in a terminal: one key per grade."""
