@@ -39,8 +39,8 @@ def rows_of(certificate: Certificate) -> Iterator[Row]:
         yield ("alpha among people", f"{certificate.alpha:.2f}", "", "")
 
 
-def lines_of(certificate: Certificate) -> Iterator[str]:
-    """The verdict with its reasons, what was noticed, and what to grade next."""
+def lines_of(certificate: Certificate, *, ids: bool = True) -> Iterator[str]:
+    """The verdict with its reasons, what was noticed, and what to grade next, by name where `ids` are wanted."""
     verdict, counts = certificate.verdict, certificate.counts
     who = f"{certificate.system}: " if certificate.system else ""
     thin = ", as far as so few grades tell" if verdict.thin else ""
@@ -49,7 +49,8 @@ def lines_of(certificate: Certificate) -> Iterator[str]:
     yield from (f"- {note}" for note in certificate.notes)
     advice = certificate.advice
     if advice and advice.ids and certificate.estimates.quality.half_width > certificate.terms.margin:
-        yield f"Grade next ({len(advice.ids)}), for ±{100 * advice.half_width:.1f} points: {', '.join(advice.ids)}"
+        named = f": {', '.join(advice.ids)}" if ids else "."
+        yield f"Grade next ({len(advice.ids)}), for ±{100 * advice.half_width:.1f} points{named}"
         if advice.needed is None:
             yield f"±{100 * certificate.terms.margin:g} points take more items than this file has."
         else:

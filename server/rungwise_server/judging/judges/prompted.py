@@ -11,7 +11,7 @@ from rungwise_server.judging.judges.hashing import hash_of
 from rungwise_server.judging.judges.shown import Shot, shown
 from rungwise_server.judging.judges.verdicts import asked, read_verdict, response_format, scale_of, verdict_text
 from rungwise_server.prompt import Prompt, text_message
-from rungwise_server.types import Caller, ChatRequest, Message, new_id
+from rungwise_server.types import Caller, ChatRequest, Message, Price, new_id
 
 _SHAPE = "1"
 """Part of each hash: raise it where what a model is shown, or how its reply is read, changes."""
@@ -46,9 +46,9 @@ class Prompted:
         self.prompt = prompt
         self.model = model
         self.shots = tuple(shots)
-        self._scale = scale_of(prompt.text)
+        self.scale = scale_of(prompt.text)
         self._refused: set[str] = set()
-        self._system = text_message("system", f"{prompt.text}\n\n{asked(self._scale)}")
+        self._system = text_message("system", f"{prompt.text}\n\n{asked(self.scale)}")
         self._head: tuple[Message, ...] = (self._system, *(turn for shot in shots for turn in self._turns(shot)))
         self._hash = hash_of(
             _SHAPE,
@@ -74,6 +74,11 @@ class Prompted:
         """See Judge."""
         return self._hash
 
+    @property
+    def price(self) -> Price | None:
+        """Of its model; None where that is not known."""
+        return self._engine.candidates[self.model.candidate].price
+
     def messages(self, answered: Answered) -> tuple[Message, ...]:
         """What the model is asked about an answer."""
         return (*self._head, text_message("user", shown(answered)))
@@ -82,15 +87,15 @@ class Prompted:
         """See Judge. A reply that is no verdict is answered by asking once more."""
         messages = self.messages(answered)
         reply = await self._ask(messages, caller)
-        verdict = read_verdict(reply, self._scale)
+        verdict = read_verdict(reply, self.scale)
         if verdict is None:
-            again = text_message("user", f"{_AGAIN} {asked(self._scale)}")
+            again = text_message("user", f"{_AGAIN} {asked(self.scale)}")
             reply = await self._ask((*messages, text_message("assistant", reply or "(nothing)"), again), caller)
-            verdict = read_verdict(reply, self._scale)
+            verdict = read_verdict(reply, self.scale)
         return verdict or Judgement(None, f"The model gave no verdict. It said: {reply[:200]!r}")
 
     def _turns(self, shot: Shot) -> tuple[Message, Message]:
-        verdict = verdict_text(shot.value, shot.reason or "So graded by a person.", self._scale)
+        verdict = verdict_text(shot.value, shot.reason or "So graded by a person.", self.scale)
         return text_message("user", shown(shot.answered)), text_message("assistant", verdict)
 
     async def _ask(self, messages: tuple[Message, ...], caller: Caller) -> str:
@@ -109,7 +114,7 @@ class Prompted:
     def _params(self) -> dict[str, Raw]:
         params = {"temperature": Raw(b"0")}
         if self.model.json:
-            params["response_format"] = response_format(self._scale)
+            params["response_format"] = response_format(self.scale)
         return {name: value for name, value in params.items() if name not in self._refused}
 
     async def _words(self, request: ChatRequest, caller: Caller) -> str:

@@ -1,0 +1,121 @@
+"""Asks a judge about many answers, each once: what it said stands in the log, and is not asked for again."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from rungwise_pipelines.judges.answers import answered_of, asker_of
+from rungwise_pipelines.judges.money import model_of
+from rungwise_pipelines.progress import Shown
+from rungwise_server.errors import RungwiseError, UpstreamLimited
+from rungwise_server.evals import Judgement
+from rungwise_server.grading.things import Thing
+from rungwise_server.judging.judges.hashing import hash_of
+from rungwise_server.protocols import InferenceLog, Judge
+from rungwise_server.records import Grade, GradeScale, LogQuery
+
+AT_ONCE = 8
+"""Answers that a judge looks at at the same time."""
+_FAILURES = 5
+"""So many in a row, and the rest is not tried."""
+_TRIES = 4
+_WAIT = 2.0
+
+
+class Judged(Struct, frozen=True):
+    """A judge's grades by answer, those without a value included; how many it gave now, and what stood in its way."""
+
+    grades: Mapping[str, Grade]
+    asked: int
+    failed: int = 0
+    trouble: str = ""
+
+
+def judge_id(judge: Judge) -> str:
+    """As grades name it: `name@hash`."""
+    return f"{judge.name}@{judge.hash}"
+
+
+def grade_id(judge: Judge, thing: Thing) -> str:
+    """The id of a judge's grade on an answer: the same whenever the judge is asked again."""
+    example = thing.example.id if thing.example else ""
+    return f"grade-{hash_of(judge.hash, thing.answers[0].id, example)}"
+
+
+async def known(judge: Judge, things: Sequence[Thing], log: InferenceLog) -> dict[str, Grade]:
+    """What it said earlier, by answer."""
+    ids = frozenset(grade_id(judge, thing) for thing in things)
+    query = LogQuery(kind="grade", ids=ids, own=True)
+    return {grade.inference_id: grade async for grade in log.read(query) if isinstance(grade, Grade)}
+
+
+async def judge_all(
+    judge: Judge, things: Sequence[Thing], log: InferenceLog, shown: Shown, *, at_once: int = AT_ONCE
+) -> Judged:
+    """Every answer's grade: from the log, or asked for now and appended to it. Stopped in between, it goes on there.
+
+    Raises:
+        RungwiseError: the judge cannot be asked, and nothing is known of any answer.
+    """
+    grades = await known(judge, things, log)
+    left = [thing for thing in things if thing.answers[0].id not in grades]
+    before = len(grades)
+    waiting = iter(left)
+    failed = row = 0
+    trouble: RungwiseError | None = None
+
+    async def work() -> None:
+        nonlocal failed, row, trouble
+        for thing in waiting:
+            if row >= _FAILURES:
+                failed += 1
+                continue
+            try:
+                said = await _ask(judge, thing)
+            except RungwiseError as error:
+                failed, row, trouble = failed + 1, row + 1, error
+                continue
+            row = 0
+            grade = _grade(judge, thing, said)
+            await log.append(grade)
+            grades[grade.inference_id] = grade
+            shown.advance(len(grades))
+
+    if left:
+        shown.begin("answers", len(things), done=before, label=judge.name)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(at_once, len(left))):
+                group.create_task(work())
+        shown.end()
+    if trouble is not None and not grades:
+        raise trouble
+    return Judged(grades, len(grades) - before, failed, trouble.message if trouble else "")
+
+
+async def _ask(judge: Judge, thing: Thing) -> Judgement:
+    """Its judgement; a model that is too busy is asked again."""
+    for attempt in range(1, _TRIES):
+        try:
+            return await judge.grade(answered_of(thing), asker_of(thing))
+        except UpstreamLimited as limited:
+            await asyncio.sleep(limited.retry_after or _WAIT**attempt)
+    return await judge.grade(answered_of(thing), asker_of(thing))
+
+
+def _grade(judge: Judge, thing: Thing, said: Judgement) -> Grade:
+    model = model_of(judge)
+    scale: GradeScale = model.scale if model else "pass"
+    return Grade(
+        id=grade_id(judge, thing),
+        at=time.time(),
+        inference_id=thing.answers[0].id,
+        rubric=judge.rubric,
+        caller=asker_of(thing),
+        value=said.value,
+        scale=scale,
+        judge=judge_id(judge),
+        reason=said.reason,
+        example=thing.example.id if thing.example else "",
+    )

@@ -1,0 +1,99 @@
+"""Holds a judge against people on the answers of an eval set, and keeps what comes out as its certificate."""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rungwise_pipelines.judges.answers import Answers
+from rungwise_pipelines.judges.ask import Judged, judge_id
+from rungwise_pipelines.judges.money import model_of
+from rungwise_server.errors import BadRequest
+from rungwise_server.grading.order import item_of
+from rungwise_server.grading.things import Thing, text_of
+from rungwise_server.judging.certificates.certificate import Certificate, Terms, certify
+from rungwise_server.judging.certificates.grades import Graded, Item
+from rungwise_server.judging.certificates.wire import as_json
+from rungwise_server.judging.drift import Traffic
+from rungwise_server.judging.trust import Certified, certificate_id
+from rungwise_server.protocols import Judge
+
+
+class Unseen(Struct, frozen=True):
+    """The answers that say how well a judge judges: not those whose questions it was shown as examples."""
+
+    things: Sequence[Thing]
+    left_out: int
+
+
+def unseen(judge: Judge, things: Sequence[Thing]) -> Unseen:
+    """Leave out every answer to a question that the judge was shown with a person's grade."""
+    model = model_of(judge)
+    shots = {shot.inference_id for shot in model.shots} if model else set()
+    questions = {thing.question for thing in things if thing.answers[0].id in shots}
+    left = [thing for thing in things if thing.question not in questions]
+    return Unseen(left, len(things) - len(left))
+
+
+def items_of(judge: Judge, things: Sequence[Thing], answers: Answers, judged: Judged) -> list[Item]:
+    """The answers as certificates take them: a system is the candidate that answered."""
+    model = model_of(judge)
+    items = []
+    for thing in things:
+        answer = thing.answers[0]
+        said = judged.grades.get(answer.id)
+        people = {who: grade for who, grade in answers.grades.get(thing.id, {}).items() if not grade.judge}
+        own = None if model is None else answer.candidate == model.model.candidate
+        item = item_of(thing, {**people, judge_id(judge): said} if said else people, judge_id(judge))
+        items.append(msgspec.structs.replace(item, length=float(len(text_of(answer))), own=own))
+    return items
+
+
+def certificate_of(judge: Judge, answers: Answers, judged: Judged, terms: Terms) -> Certificate:
+    """The certificate on all answers that the judge was not shown.
+
+    Raises:
+        BadRequest: the judge gave no grade.
+    """
+    seen = unseen(judge, answers.things)
+    items = items_of(judge, seen.things, answers, judged)
+    if all(item.judge is None for item in items):
+        raise BadRequest(f"The judge {judge.name!r} could not tell of any answer: there is nothing to certify.")
+    notes = []
+    if seen.left_out:
+        notes.append(f"Left out, since the judge was shown their questions as examples: {seen.left_out} answers.")
+    if failed := judged.failed:
+        notes.append(f"The judge could not be asked about {failed} answers: {judged.trouble}")
+    if silent := sum(1 for thing in seen.things if _silent(judged, thing)):
+        notes.append(f"The judge could not tell of {silent} answers; they count by people's grades alone.")
+    synthetic = sum(1 for thing in seen.things if thing.example is not None and thing.example.synthetic)
+    if synthetic:
+        notes.append(f"To questions that a model wrote: {synthetic} of the {len(items)} answers.")
+    return certify(
+        Graded(tuple(items), tuple(notes)), terms, judge_hash=judge.hash, grades_hash=answers.of.hash or answers.of.id
+    )
+
+
+def certified_of(judge: Judge, answers: Answers, certificate: Certificate, traffic: Traffic) -> Certified:
+    """The certificate as it is kept."""
+    of = answers.of
+    return Certified(
+        id=certificate_id(),
+        judge=judge.name,
+        judge_hash=judge.hash,
+        rubric=judge.rubric,
+        workload=of.workload,
+        set_id=of.id,
+        set_hash=of.hash,
+        at=time.time(),
+        traffic=traffic,
+        verdict=certificate.verdict.word,
+        thin=certificate.verdict.thin,
+        certificate=Raw(msgspec.json.encode(as_json(certificate))),
+    )
+
+
+def _silent(judged: Judged, thing: Thing) -> bool:
+    grade = judged.grades.get(thing.answers[0].id)
+    return grade is not None and grade.value is None
