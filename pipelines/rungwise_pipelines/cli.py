@@ -14,11 +14,13 @@ from rungwise_pipelines.commands import options
 from rungwise_pipelines.commands.ask import ask
 from rungwise_pipelines.commands.batch import batch
 from rungwise_pipelines.commands.doctor import doctor
+from rungwise_pipelines.commands.eval import evaluation
 from rungwise_pipelines.commands.feedback import feedback
 from rungwise_pipelines.commands.ingest import ingest
 from rungwise_pipelines.commands.init import init
 from rungwise_pipelines.commands.judge import judge
 from rungwise_pipelines.commands.keys import keys
+from rungwise_pipelines.commands.ledger import ledger
 from rungwise_pipelines.commands.output import note
 from rungwise_pipelines.commands.search import search
 from rungwise_pipelines.commands.serve import serve
@@ -74,8 +76,9 @@ def _defaults(command: object, config: str) -> dict[str, object]:
     return {"config": config}
 
 
-for verb in (init, serve, worker, doctor, ingest, search, ask, batch):
+for verb in (init, serve, worker, doctor, ingest, search, ask, batch, ledger):
     app.command()(verb)
+app.add_typer(evaluation, name="eval")
 app.add_typer(feedback, name="feedback")
 app.add_typer(judge, name="judge")
 app.add_typer(keys, name="keys")

@@ -25,6 +25,7 @@ from rungwise_server.api.front import Front
 from rungwise_server.api.grades.routes import grades_api
 from rungwise_server.api.health import Probe, health_api
 from rungwise_server.api.http_errors import handle_errors
+from rungwise_server.api.ledger import ledger_api
 from rungwise_server.api.limits import Limits
 from rungwise_server.api.messages import openapi as messages_openapi
 from rungwise_server.api.messages.surface import CountTokens, Messages
@@ -47,6 +48,8 @@ from rungwise_server.engine import Engine
 from rungwise_server.eval_sets import EvalSets
 from rungwise_server.files import Files
 from rungwise_server.keeping import BlobStore, JobQueue, KeptStore
+from rungwise_server.ledger.facts import Facts
+from rungwise_server.ledger.ledger import Ledger
 from rungwise_server.protocols import Embedder, KeyRing, PassageIndex, Reranker
 
 _STATIC = Path(__file__).parent / "static"
@@ -88,6 +91,8 @@ class Parts:
     """What clients may ask for the embedder as, its own name first; empty means that alone."""
     graders: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The principals that may grade the answers of each workload, beside admins."""
+    ledger: Ledger | None = None
+    """None: that of the log alone, where nothing is configured."""
 
 
 def create_app(
@@ -121,7 +126,9 @@ def create_app(
     embedders = tuple(parts.embedder_names) or (parts.embedder.name,)
     rest.include_router(models_api(engine, embedders, int(time.time())))
     rest.include_router(feedback_api(engine.log))
-    rest.include_router(grades_api(engine.log, EvalSets(parts.kept), parts.keys, parts.graders))
+    sets = EvalSets(parts.kept)
+    rest.include_router(grades_api(engine.log, sets, parts.keys, parts.graders))
+    rest.include_router(ledger_api(parts.ledger or Ledger(engine.log, sets, Facts()), parts.keys))
     files = Files(parts.kept, parts.blobs, max_upload)
     shelf = Shelf(parts.kept, parts.queue, parts.index, files, parts.collections)
     rest.include_router(files_api(files, shelf.leave_all))

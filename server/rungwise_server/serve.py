@@ -17,7 +17,7 @@ from rungwise_server.api.front import Front
 from rungwise_server.api.health import Probe
 from rungwise_server.api.limits import Limits
 from rungwise_server.app import Parts, create_app
-from rungwise_server.bootstrap import House, embedder_names, open_house, open_search
+from rungwise_server.bootstrap import House, embedder_names, open_house, open_ledger, open_search
 from rungwise_server.config.settings import LimitSettings, Settings
 from rungwise_server.errors import SetupError, Unavailable
 from rungwise_server.files import Files
@@ -176,6 +176,7 @@ def _parts(house: House) -> Parts:
             name: frozenset(principal(grader) for grader in workload.graders)
             for name, workload in house.settings.workloads.items()
         },
+        ledger=open_ledger(house.settings, house.database, house.log, house.kept),
     )
 
 

@@ -7,6 +7,7 @@ opened, so that `rungwise keys list` does not load an embedding model.
 from rungwise_server.bootstrap.engine import build_engine
 from rungwise_server.bootstrap.house import House, open_house
 from rungwise_server.bootstrap.judges import Bench, judge_settings, open_judges
+from rungwise_server.bootstrap.ledger import ledger_facts, open_ledger
 from rungwise_server.bootstrap.models import open_moderations
 from rungwise_server.bootstrap.retrieval import (
     check_collections,
@@ -30,6 +31,7 @@ __all__ = [
     "collection_spec",
     "embedder_names",
     "judge_settings",
+    "ledger_facts",
     "open_blobs",
     "open_embedder",
     "open_house",
@@ -37,6 +39,7 @@ __all__ = [
     "open_index",
     "open_judges",
     "open_kept",
+    "open_ledger",
     "open_log",
     "open_moderations",
     "open_queue",

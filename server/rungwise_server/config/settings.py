@@ -152,6 +152,11 @@ class CandidateSettings(Secret):
     price: PriceSettings | None = Field(None, description="Money for a million tokens; else litellm's table is asked.")
     hosting: HostingSettings | None = Field(None, description="Where it runs on hardware of one's own.")
     parameters: float = Field(0, ge=0, description="Size of the model in billions of parameters, where it is known.")
+    trained: Literal["", "finetuned", "continued", "scratch"] = Field(
+        "",
+        description="How far it was trained on your own data, for the ledger: `finetuned` (adapters too), `continued` "
+        "pretraining, from `scratch`; empty: not at all.",
+    )
     fallback: tuple[Name, ...] = Field(
         (), description="Candidates to try, in order, when this one fails before its first byte."
     )

@@ -1,0 +1,125 @@
+"""What to do, in one sentence, and why."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from rungwise_server.ledger.assumptions import EXAMPLES_TO_TRY
+from rungwise_server.ledger.cases import Case, may_pay, pays
+from rungwise_server.ledger.climb import Ground, Plan
+from rungwise_server.ledger.facts import NAMES, Rung
+from rungwise_server.ledger.quality import FEW, TOLD, more_grades
+from rungwise_server.ledger.show import money, months, percent
+from rungwise_server.ledger.today import Today
+
+Word = Literal["stay", "climb", "measure", "gather"]
+"""Stay on this rung; climb to `rung`; measure before anything can be said; gather what `rung` takes."""
+
+
+class Advice(Struct, frozen=True):
+    """`sentence` is for the person with the budget, `reasons` for who asks why."""
+
+    word: Word
+    rung: Rung
+    """The rung that is meant: today's, or the one to climb to."""
+    sentence: str
+    reasons: tuple[str, ...]
+    grade_more: int = 0
+    """So many more grades would tell what is not known about the quality; 0 where enough is."""
+
+
+def advise(ground: Ground, rung: Rung, today: Today, plans: Sequence[Plan], cases: Sequence[Case]) -> Advice:
+    """The advice on one workload."""
+    quality, terms = ground.quality, ground.facts.terms
+    more = 0
+    if not quality.known or quality.low < terms.target <= quality.high:
+        more = more_grades(quality.estimate if quality.people else None, quality.people, terms.target)
+    reasons = (*_reasons(ground, today, plans), *(case.told for case in cases if case.found))
+    if not ground.traffic.requests:
+        return Advice("stay", rung, "Stay: nobody has asked it anything in these days.", reasons)
+    weak = quality.known and quality.high < terms.target
+    word, chosen, sentence = _money(plans, rung, quality.known, more) if not weak else _weak(ground, rung, plans)
+    return Advice(word, chosen, sentence, reasons, more)
+
+
+def _weak(ground: Ground, rung: Rung, plans: Sequence[Plan]) -> tuple[Word, Rung, str]:
+    """The answers are shown to be worse than they must be."""
+    quality, target = ground.quality, ground.facts.terms.target
+    short = (
+        f"only {percent(quality.low)} to {percent(quality.high)} of the answers are good, {percent(target)} is wanted"
+    )
+    if not plans:
+        return "stay", rung, f"Stay, and mend what is there: {short}, and there is no rung above."
+    plan = plans[0]
+    if plan.rung == "rag":
+        if plan.needs[0].missing:
+            return "gather", "rag", f"Gather documents for RAG: {short}, and there are none to answer from yet."
+        return "climb", "rag", f"Climb to RAG: {short}, and there are documents to answer from."
+    best = max(
+        ((name, one) for name, one in ground.qualities.items() if one.known and name in ground.workload.candidates),
+        key=lambda pair: pair[1].low,
+        default=None,
+    )
+    if best is not None and best[1].low >= quality.high and not ground.traffic.share(best[0]) > 0.5:
+        return "stay", rung, f"Stay, and let {best[0]} answer: {short}, and it is shown to be better."
+    examples = next((need for need in plan.needs if need.unit == "examples"), None)
+    if plan.rung == "finetuned" and examples is not None and examples.at_hand < EXAMPLES_TO_TRY:
+        lack = f"{EXAMPLES_TO_TRY - examples.at_hand:,.0f} corrections or liked answers"
+        return "gather", plan.rung, f"Gather {lack} before a finetune is worth a try: {short}."
+    return (
+        "climb",
+        plan.rung,
+        f"Try the rung {plan.name.lower()}, for quality: {short}. It costs {money(plan.upfront)}.",
+    )
+
+
+def _money(plans: Sequence[Plan], rung: Rung, known: bool, more: int) -> tuple[Word, Rung, str]:
+    """The answers are good, or nobody knows: what saves?"""
+    stay = f"Stay on the rung {NAMES[rung].lower()}"
+    good = next((plan for plan in plans if pays(plan)), None)
+    if good is not None:
+        does = f"it would save {money(good.saving)} a year and pay back in {months(good.payback)}"
+        if known:
+            return "climb", good.rung, f"Climb to {good.name.lower()}: {does}."
+        told = (
+            f"Grade {more} answers first: {good.name.lower()} looks worth it ({does}), but without grades nobody can "
+        )
+        return "measure", good.rung, f"{told}tell whether its answers are as good."
+    maybe = next((plan for plan in plans if may_pay(plan)), None)
+    if maybe is not None:
+        told = f"{maybe.name} may pay back in {months(maybe.payback)}; settle first: {maybe.driver.lower()}"
+        return "measure", maybe.rung, f"{stay} until more is known. {told}."
+    if not known:
+        return (
+            "stay",
+            rung,
+            f"{stay}: nothing above pays back within a year. How good it is nobody knows: grade {more}.",
+        )
+    return "stay", rung, f"{stay}: nothing above pays back within a year."
+
+
+def _reasons(ground: Ground, today: Today, plans: Sequence[Plan]) -> list[str]:
+    quality = ground.quality
+    told = [f"A year as today costs {money(today.year.line)}."]
+    if today.unpriced_share:
+        told.append(
+            f"Of {percent(today.unpriced_share)} of the answers nobody knows the price, and they are not in that sum: "
+            "give their candidates a `price` or `hosting`."
+        )
+    if quality.estimate is None:
+        told.append("Nothing is known of the quality.")
+    else:
+        span = f"{percent(quality.low)} to {percent(quality.high)}"
+        told.append(f"Good answers: {percent(quality.estimate)} ({span}), from {TOLD[quality.how]}.")
+        if quality.note:
+            told.append(quality.note[0].upper() + quality.note[1:] + ".")
+        if 0 < quality.count < 6 * FEW:
+            told.append(f"That stands on {quality.count} only.")
+    for plan in plans:
+        saves = plan.saving.value is not None and plan.saving.value > 0
+        does = f"saves {money(plan.saving)}" if saves else f"saves nothing ({money(plan.saving)})"
+        back = f", paid back after {months(plan.payback)}" if math.isfinite(plan.payback.low or math.inf) else ""
+        told.append(f"{plan.name}: {money(plan.upfront)} to get there; a year {does}{back}.")
+    return told

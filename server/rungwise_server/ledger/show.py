@@ -1,0 +1,78 @@
+"""Figures as people read them: rounded to what they are worth, with their range."""
+
+import math
+
+from rungwise_server.ledger.quality import TOLD, Quality
+from rungwise_server.ledger.sheet import Line, Unit
+
+
+def money(line: Line) -> str:
+    """`1,200 (900 to 2,100)`, in the configuration's currency, which is told once on the page."""
+    return spanned(line)
+
+
+def months(line: Line) -> str:
+    """`4 months (3 to 7)`; `never`, where nothing is ever saved."""
+    if line.value is None:
+        return "nobody knows when"
+    if math.isinf(line.low or math.inf):
+        return "never"
+    value = "never, most likely" if math.isinf(line.value) else f"{rounded(line.value)} months"
+    high = "never" if line.high is None or math.isinf(line.high) else rounded(line.high)
+    return f"{value} ({rounded(line.low or 0.0)} to {high})"
+
+
+def percent(share: float) -> str:
+    """`87 %`; one digit more near the ends."""
+    return f"{100 * share:.1f} %" if share and (share < 0.02 or share > 0.98) and share < 1 else f"{100 * share:.0f} %"
+
+
+def spanned(line: Line) -> str:
+    """A figure with its range, where it has one."""
+    if line.value is None:
+        return "not known"
+    if line.unit == "months":
+        return months(line)
+    if line.low is None or line.high is None or line.low == line.high:
+        return _one(line.value, line.unit)
+    return f"{_one(line.value, line.unit)} ({_one(line.low, line.unit)} to {_one(line.high, line.unit)})"
+
+
+def rounded(value: float) -> str:
+    """Two digits and a half: 0.00123, 4.56, 1,230, 45.6 million."""
+    if not math.isfinite(value):
+        return "never" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e12:
+        return f"{value / 1e12:,.3g} trillion"
+    if size >= 1e9:
+        return f"{value / 1e9:,.3g} billion"
+    if size >= 1e6:
+        return f"{value / 1e6:,.3g} million"
+    digits = 2 - math.floor(math.log10(size))
+    whole = round(value, digits)
+    return f"{whole:,.0f}" if digits <= 0 else f"{whole:,.{digits}f}".rstrip("0").rstrip(".")
+
+
+def _one(value: float, unit: Unit) -> str:
+    return percent(value) if unit == "share" else rounded(value)
+
+
+def quality_told(quality: Quality) -> str:
+    """`87 % (80 to 92 %), from people's grades, 60`."""
+    if quality.estimate is None:
+        return "not known"
+    span = f"{percent(quality.low)} to {percent(quality.high)}"
+    return f"{percent(quality.estimate)} ({span}), from {TOLD[quality.how]} ({quality.count:,})"
+
+
+def source_told(line: Line) -> str:
+    """Where a line is from, in words."""
+    source = line.source
+    if source.kind == "lines":
+        return ", ".join(name.rsplit("/", 1)[-1] for name in source.lines)
+    if source.kind == "log":
+        return f"log: {source.told}, {sum(rows.count for rows in source.rows):,} rows"
+    return source.told if source.kind == "kept" else f"{source.kind}: {source.told}"

@@ -1,0 +1,189 @@
+"""The sheet of today: volume, price of an answer, hardware, and what a year of it costs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rungwise_server.ledger.assumptions import GPU_DRIFT, PEAK_HOUR, PRICE_DRIFT
+from rungwise_server.ledger.evidence import Entry, Evidence
+from rungwise_server.ledger.facts import RUNGS, CandidateFacts, Facts, Rung, WorkloadFacts
+from rungwise_server.ledger.quality import TOLD, Quality
+from rungwise_server.ledger.sheet import DRAWS, Figure, Floats, Line, Rows, Sheet, Source, configured, logged, seeded
+from rungwise_server.ledger.traffic import Traffic, answer_cost, volume_of
+from rungwise_server.records import LogQuery
+
+HOURS = 8760.0
+
+
+@dataclass(frozen=True)
+class Today:
+    """Figures that every rung is held against."""
+
+    sheet: Sheet
+    volume: Figure
+    year: Figure
+    drift: Figure
+    gpu_drift: Figure
+    peak: Figure
+    quality: Figure
+    unpriced_share: float
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What is shown of it."""
+        return self.sheet.lines
+
+
+def rows_of(evidence: Evidence, count: int, candidate: str = "") -> Rows:
+    """Answers of the traffic."""
+    query = LogQuery(kind="inference", workload=evidence.workload, since=evidence.since, until=evidence.until)
+    return Rows(query, count, candidate)
+
+
+def rung_of(facts: WorkloadFacts, traffic: Traffic, candidates: dict[str, CandidateFacts]) -> tuple[Rung, str]:
+    """Today's rung: of the candidate that answers most, or is to answer first; and why."""
+    name = traffic.candidates[0].candidate if traffic.candidates else next(iter(facts.candidates), "")
+    trained = candidates[name].trained if name in candidates else ""
+    part = f"{name} answers {traffic.share(name):.0%} of the requests" if traffic.requests else f"{name} is to answer"
+    if trained:
+        return trained, f"{part}; `candidates.{name}.trained` is {trained}"
+    if facts.collections:
+        return "rag", f"{part}, from passages of {', '.join(facts.collections)}"
+    return "prompting", f"{part}, from its prompt alone"
+
+
+def above(rung: Rung) -> tuple[Rung, ...]:
+    """The rungs above, nearest first."""
+    return RUNGS[RUNGS.index(rung) + 1 :]
+
+
+def today_of(evidence: Evidence, traffic: Traffic, quality: Quality, facts: Facts, factor: float = 1.0) -> Today:
+    """What a year of today's traffic costs, at `factor` times today's volume."""
+    sheet = Sheet(evidence.workload)
+    seen = volume_of(traffic, evidence.until)
+    times = "" if factor == 1 else f", times {factor:g}"
+    volume = sheet.given(
+        "volume",
+        "Requests a day",
+        seen.told + times,
+        seen.mean * factor,
+        "requests/day",
+        logged("the traffic", rows_of(evidence, traffic.requests)),
+        draws=seen.draws * factor,
+    )
+    drift = sheet.assume("price-drift", "Price of a token over the year", PRICE_DRIFT)
+    gpu_drift = sheet.assume("hardware-drift", "Price of hardware over the year", GPU_DRIFT)
+    peak = sheet.assume("peak-hour", "Busiest hour over the mean one", PEAK_HOUR)
+    parts, unpriced = [], 0.0
+    for row in traffic.candidates:
+        one = facts.candidates.get(row.candidate, CandidateFacts(row.candidate))
+        share = traffic.share(row.candidate)
+        cost = answer_cost(row, one.price)
+        if cost is None:
+            unpriced += share
+        elif cost > 0:
+            parts.append(_tokens(sheet, evidence, row.candidate, share, cost, (volume, drift)))
+        if one.hourly is not None:
+            parts.append(_hardware(sheet, evidence, one, share, (volume, peak, gpu_drift)))
+    formula = "the sum of what each candidate costs" if parts else "nothing that costs money is known"
+    year = sheet.total("today", "A year as today", formula, "money/year", *parts)
+    return Today(sheet, volume, year, drift, gpu_drift, peak, _quality(sheet, evidence, quality), unpriced)
+
+
+def _tokens(
+    sheet: Sheet, evidence: Evidence, name: str, share: float, cost: float, of: tuple[Figure, Figure]
+) -> Figure:
+    entries = [entry for entry in evidence.traffic if entry.total.candidate == name]
+    count = sum(entry.total.requests for entry in entries)
+    answer = sheet.given(
+        f"answer-{name}",
+        f"Tokens of one answer of {name}",
+        "logged cost over answers whose cost is known, days drawn anew for the range",
+        cost,
+        "money",
+        logged("answers with a cost", rows_of(evidence, count, name)),
+        draws=_cost_draws(entries, cost),
+    )
+    return sheet.reckon(
+        f"tokens-{name}",
+        f"Tokens of {name} in a year",
+        f"365 × requests a day × {share:.4g} of them × one answer × price over the year",
+        "money/year",
+        lambda v, d, a: 365 * v * share * a * d,
+        *of,
+        answer,
+    )
+
+
+def _cost_draws(entries: list[Entry], cost: float) -> Floats:
+    asked = np.array([entry.total.priced for entry in entries], dtype=np.float64)
+    paid = np.array([entry.total.cost for entry in entries])
+    if not asked.sum():
+        return np.full(DRAWS, cost)
+    picks = seeded("answer-cost").integers(0, asked.size, (DRAWS, asked.size))
+    requests = asked[picks].sum(axis=1)
+    return np.where(requests > 0, paid[picks].sum(axis=1) / np.maximum(requests, 1), cost)
+
+
+def _hardware(
+    sheet: Sheet, evidence: Evidence, one: CandidateFacts, share: float, of: tuple[Figure, Figure, Figure]
+) -> Figure:
+    entries = [entry for entry in evidence.traffic if entry.total.candidate == one.name]
+    spent = sum(entry.hosting for entry in entries)
+    whole = len({entry.total.day for entry in entries}) * 24 * (one.hourly or 0.0)
+    part = min(spent / whole, 1.0) if whole else 1.0
+    hourly = sheet.given(
+        f"hour-{one.name}",
+        f"An hour of the hardware of {one.name}",
+        f"{part:.4g} of it is this workload's, by requests",
+        (one.hourly or 0.0) * part,
+        "money",
+        configured(f"candidates.{one.name}.hosting.hourly"),
+    )
+    capacity = one.requests_per_hour * part
+    return sheet.reckon(
+        f"hardware-{one.name}",
+        f"Hardware of {one.name} in a year",
+        f"8,760 hours × an hour × price over the year{_more(capacity, one.name)}",
+        "money/year",
+        lambda v, k, d, h: HOURS * h * d * load_of(v * share, k, capacity),
+        *of,
+        hourly,
+    )
+
+
+def _more(capacity: float, name: str) -> str:
+    if capacity:
+        return f" × as many of it as the busiest hour needs, at {capacity:g} requests an hour, one at least"
+    return f"; how much it can take is not known (`candidates.{name}.hosting.requests_per_hour`)"
+
+
+def load_of(per_day: Floats, peak: Floats, per_hour: Floats | float) -> Floats:
+    """How many machines the busiest hour needs: one at least, and from there on by the part."""
+    capacity = np.asarray(per_hour, dtype=np.float64)
+    needed = np.where(capacity > 0, per_day / 24 * peak / np.where(capacity > 0, capacity, 1.0), 1.0)
+    return np.asarray(np.maximum(needed, 1.0))
+
+
+def _quality(sheet: Sheet, evidence: Evidence, quality: Quality) -> Figure:
+    """The quality as a figure: what is not known at all is anything from nothing to all."""
+    value = 0.5 if quality.estimate is None else quality.estimate
+    name = evidence.workload
+    if quality.how in ("people", "corrected", "judge"):
+        source = logged(
+            "grades", Rows(LogQuery(kind="grade", workload=name), quality.count, people=quality.how == "people")
+        )
+    elif quality.how == "thumbs":
+        source = logged("ratings", Rows(LogQuery(kind="feedback", workload=name), quality.count, kinds=("rating",)))
+    else:
+        source = Source("kept", quality.note or "nothing has been graded")
+    return sheet.given(
+        "quality",
+        "Share of good answers",
+        f"known from {TOLD[quality.how]}",
+        value,
+        "share",
+        source,
+        low=quality.low,
+        high=quality.high,
+    )
