@@ -36,6 +36,7 @@ _MARKS = re.compile(r"\*\*|__|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)|`")
 _END = re.compile(r"[。！？｡]++[」』）\"”]*+|(?<![.!?…؟।])[.!?…؟।]++[\"'”’»)\]]*+(?=\s)")
 _STOP = tuple(".!?…。！？:：;；")
 _WIDE = re.compile(f"[{UNSPACED}\u3000-\u303f\uac00-\ud7af\uff00-\uff60]")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _SEAM = re.compile(
     rf"(?<=[{UNSPACED}、。，！？）」』])\s*\n\s*(?=[{UNSPACED}（「『、。\w])|(?<=\w)\s*\n\s*(?=[{UNSPACED}])"
 )
@@ -51,6 +52,11 @@ _COUNTED = frozenset(_BEFORE_NUMBERS.split())
 _ORDINAL_OF = re.compile(
     r"\s+(?:[a-zäöü]|Jan|Feb|Mär|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez|Werk|Kalender|Arbeits|Tag|Jahr)"
 )
+
+
+def unspaced(text: str) -> bool:
+    """Whether a text is mostly written without spaces between words."""
+    return 3 * len(_UNSPACED.findall(text)) > len(text)
 
 
 class Unit(Struct, frozen=True):
