@@ -35,8 +35,8 @@ class Words(Struct, frozen=True):
 
     `words`: of its words, by their rarity, in the three units that have most of them; `spelled`: of its runs of five
     characters, anywhere; `numbers` and `names`: of those, 1 where it has none; `negated`: 1 where the unit with most of
-    its words has nearly all of them, and just one of the two says no. `passage` and `unit` are that unit's; -1 and empty
-    where no word is shared.
+    its words has nearly all of them and just one of the two says no. `passage` and `unit` are that unit's; -1 and
+    empty where no word is shared.
     """
 
     words: float
@@ -46,6 +46,11 @@ class Words(Struct, frozen=True):
     negated: float
     passage: int
     unit: str
+
+    @property
+    def share(self) -> float:
+        """How much of the sentence the passages have, by words and by characters."""
+        return (self.words + self.spelled) / 2
 
 
 class Evidence:

@@ -26,7 +26,7 @@ SUPPORTED = 0.5
 NOTHING_CLAIMED = 0.5
 """The value of an answer that claims nothing. People's grades of such answers are as far apart as they can be."""
 
-_COPIED = 0.95  # from here on, words alone say that a sentence is the passage's own
+_OPEN = (0.2, 0.85)  # a sentence with more or less of its words is decided by them: embedding is what takes the time
 _NUMBERS, _NAMES, _NEGATED = 0.4, 0.2, 0.4  # what a sentence loses when all its numbers are wrong, and so on
 
 
@@ -76,7 +76,7 @@ class Groundedness:
         said = claims(answer)
         evidence = Evidence([_text(passage) for passage in passages])
         found = {claim: evidence.of(claim.text) for claim in said if claim.checkable}
-        near = await self._meaning({c: w for c, w in found.items() if w.unit}) if self._knows(answer) else {}
+        near = await self._meaning(found) if self._knows(answer) else {}
         sentences = tuple(
             Support(
                 claim.start,
@@ -102,15 +102,13 @@ class Groundedness:
         return (likely_language(text) or "en") in known
 
     async def _meaning(self, found: dict[Claim, Words]) -> dict[Claim, float]:
-        """How near each sentence is to its best unit, 0 to 1. What is copied is near without being embedded."""
-        near = {claim: 1.0 for claim, words in found.items() if min(words.words, words.spelled) >= _COPIED}
-        left = [claim for claim in found if claim not in near]
-        if left:
-            texts = list(dict.fromkeys([c.text for c in left] + [found[c].unit for c in left]))
-            vectors = dict(zip(texts, await self._embedder.embed(texts, "passage"), strict=True))
-            for claim in left:
-                near[claim] = float(np.clip(vectors[claim.text] @ vectors[found[claim].unit], 0.0, 1.0))
-        return near
+        """How near each sentence is to its best unit, 0 to 1, of those that words leave open."""
+        left = {c: words.unit for c, words in found.items() if words.unit and _OPEN[0] <= words.share < _OPEN[1]}
+        if not left:
+            return {}
+        texts = list(dict.fromkeys([*(claim.text for claim in left), *left.values()]))
+        vectors = dict(zip(texts, await self._embedder.embed(texts, "passage"), strict=True))
+        return {c: float(np.clip(vectors[c.text] @ vectors[unit], 0.0, 1.0)) for c, unit in left.items()}
 
 
 def _text(passage: str | Passage) -> str:
@@ -120,6 +118,6 @@ def _text(passage: str | Passage) -> str:
 def _value(words: Words, meaning: float | None) -> float:
     if not words.unit:
         return 0.0
-    signals = [words.words, words.spelled, *([] if meaning is None else [meaning])]
+    seen = words.share if meaning is None else (2 * words.share + meaning) / 3
     lost = (1 - _NUMBERS * (1 - words.numbers)) * (1 - _NAMES * (1 - words.names)) * (1 - _NEGATED * words.negated)
-    return min(1.0, sum(signals) / len(signals) * lost)
+    return min(1.0, seen * lost)
