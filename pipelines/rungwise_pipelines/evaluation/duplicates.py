@@ -123,6 +123,27 @@ def groups(texts: Sequence[str], near: float = NEAR) -> list[int]:
     return found
 
 
+def distinct(new: Sequence[Example], had: Sequence[Example]) -> tuple[list[Example], list[tuple[Example, Example]]]:
+    """Those of `new` that are near none before them of the same rights, and the others, each with what it is near. The
+    same question of somebody who may read something else is another example; the very same example is not left out.
+    """
+    known: dict[frozenset[str], tuple[Texts, list[Example]]] = {}
+    ids = {example.id for example in had}
+    kept: list[Example] = []
+    left: list[tuple[Example, Example]] = []
+    for number, example in enumerate((*had, *new)):
+        texts, examples = known.setdefault(example.caller.principals, (Texts(), []))
+        match = texts.near(question_of(example)) if number >= len(had) and example.id not in ids else None
+        if match is not None:
+            left.append((example, examples[match[0]]))
+            continue
+        texts.add(question_of(example))
+        examples.append(example)
+        if number >= len(had):
+            kept.append(example)
+    return kept, left
+
+
 def near(questions: Iterable[str], texts: Iterable[str]) -> Iterator[Match]:
     """The texts that are near a question, each with its nearest. Nothing near an eval set may be trained on: give the
     questions of the set (`asked` of its examples) and those that one would train on.
