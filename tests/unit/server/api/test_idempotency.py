@@ -85,6 +85,11 @@ async def count() -> Counting:
     return Counting()
 
 
+@pytest.fixture
+def app(count: Counting, store: MemoryKept) -> Idempotent:
+    return guard(count, store)
+
+
 def guard(app: App, store: MemoryKept, *, grace: float = 10.0) -> Idempotent:
     return Idempotent(app, Gate(FixedKeys(KEYS)), store, refuse, 1000, grace)
 
@@ -123,6 +128,16 @@ async def ask(
     return answered
 
 
+async def ask_and_leave(app: App, count: Counting) -> None:
+    """Ask, and go once the answer has begun; the rest of it is held back."""
+    count.go.clear()
+    gone, first = asyncio.Event(), Answered()
+    task = asyncio.create_task(ask(app, gone=gone, into=first))
+    await first.begun.wait()
+    gone.set()
+    await task
+
+
 async def test_the_same_again_gets_the_same_bytes(store: MemoryKept, count: Counting) -> None:
     first = await ask(guard(count, store))
     again = await ask(guard(count, store))  # a restarted server, over the same store
@@ -137,14 +152,12 @@ async def test_the_same_again_gets_the_same_bytes(store: MemoryKept, count: Coun
     [{"user": "rw-ben"}, {"user": "rw-ana-hr"}, {"path": "/v1/others"}, {"query": b"a=1"}, {"key": b"two"}],
     ids=["caller", "permissions", "path", "query", "key"],
 )
-async def test_what_a_key_counts_for(store: MemoryKept, count: Counting, other: dict[str, object]) -> None:
-    app = guard(count, store)
+async def test_what_a_key_counts_for(app: Idempotent, other: dict[str, object]) -> None:
     await ask(app)
     assert (await ask(app, **other)).body == b"2-end"  # type: ignore[arg-type]
 
 
-async def test_another_body_is_refused_and_not_to_be_retried(store: MemoryKept, count: Counting) -> None:
-    app = guard(count, store)
+async def test_another_body_is_refused_and_not_to_be_retried(app: Idempotent, count: Counting) -> None:
     await ask(app)
     refused = await ask(app, b'{"a": 1}')
     assert refused.status == 422
@@ -179,8 +192,7 @@ async def test_an_answer_is_kept_for_a_day(count: Counting) -> None:
     assert (await ask(app)).body == b"2-end"
 
 
-async def test_while_the_first_runs_the_second_follows_it(store: MemoryKept, count: Counting) -> None:
-    app = guard(count, store)
+async def test_while_the_first_runs_the_second_follows_it(app: Idempotent, count: Counting) -> None:
     count.go.clear()
     first, second = Answered(), Answered()
     tasks = [asyncio.create_task(ask(app, into=each)) for each in (first, second)]
@@ -194,14 +206,8 @@ async def test_while_the_first_runs_the_second_follows_it(store: MemoryKept, cou
     assert not first.replayed
 
 
-async def test_who_gave_up_and_comes_back_gets_the_answer_of_the_first(store: MemoryKept, count: Counting) -> None:
-    app = guard(count, store)
-    count.go.clear()
-    gone, first = asyncio.Event(), Answered()
-    task = asyncio.create_task(ask(app, gone=gone, into=first))
-    await first.begun.wait()
-    gone.set()
-    await task
+async def test_who_gave_up_and_comes_back_gets_the_answer_of_the_first(app: Idempotent, count: Counting) -> None:
+    await ask_and_leave(app, count)
     back = Answered()
     task = asyncio.create_task(ask(app, into=back))
     await back.begun.wait()
@@ -213,12 +219,7 @@ async def test_who_gave_up_and_comes_back_gets_the_answer_of_the_first(store: Me
 
 async def test_nobody_comes_back_and_the_request_is_aborted_and_free(store: MemoryKept, count: Counting) -> None:
     app = guard(count, store, grace=0.01)
-    count.go.clear()
-    gone, first = asyncio.Event(), Answered()
-    task = asyncio.create_task(ask(app, gone=gone, into=first))
-    await first.begun.wait()
-    gone.set()
-    await task
+    await ask_and_leave(app, count)
     async with asyncio.timeout(5):
         while not count.aborted:
             await asyncio.sleep(0.005)
@@ -226,14 +227,8 @@ async def test_nobody_comes_back_and_the_request_is_aborted_and_free(store: Memo
     assert (await ask(app)).body == b"2-end"
 
 
-async def test_closing_aborts_what_nobody_waits_for(store: MemoryKept, count: Counting) -> None:
-    app = guard(count, store)
-    count.go.clear()
-    gone, first = asyncio.Event(), Answered()
-    task = asyncio.create_task(ask(app, gone=gone, into=first))
-    await first.begun.wait()
-    gone.set()
-    await task
+async def test_closing_aborts_what_nobody_waits_for(app: Idempotent, count: Counting) -> None:
+    await ask_and_leave(app, count)
     await app.close()
     assert count.aborted == 1
 
@@ -273,23 +268,22 @@ async def test_a_large_answer_is_given_and_not_kept(store: MemoryKept) -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b" ", b"x" * 256, "schlüssel".encode(), b"a b"])
-async def test_keys_that_are_none(store: MemoryKept, count: Counting, key: bytes) -> None:
-    refused = await ask(guard(count, store), key=key)
+async def test_keys_that_are_none(app: Idempotent, count: Counting, key: bytes) -> None:
+    refused = await ask(app, key=key)
     assert refused.status == 400
     assert b'"param":"Idempotency-Key"' in refused.body
     assert not count.asked
 
 
-async def test_a_body_over_the_limit(store: MemoryKept, count: Counting) -> None:
-    assert (await ask(guard(count, store), b"x" * 1001)).status == 413
+async def test_a_body_over_the_limit(app: Idempotent) -> None:
+    assert (await ask(app, b"x" * 1001)).status == 413
 
 
-async def test_an_unknown_caller_is_refused_by_the_application_itself(store: MemoryKept, count: Counting) -> None:
-    assert (await ask(guard(count, store), user="rw-nobody")).body == b"1-end"
+async def test_an_unknown_caller_is_refused_by_the_application_itself(app: Idempotent) -> None:
+    assert (await ask(app, user="rw-nobody")).body == b"1-end"
 
 
-async def test_uploads_flow_through_and_are_compared_by_size(store: MemoryKept, count: Counting) -> None:
-    app = guard(count, store)
+async def test_uploads_flow_through_and_are_compared_by_size(app: Idempotent, count: Counting) -> None:
     form = b"multipart/form-data; boundary="
     pieces = [b"a" * 600, b"b" * 600]
     assert (await ask(app, kind=form + b"x", pieces=pieces)).body == b"1-end"
