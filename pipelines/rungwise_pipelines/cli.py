@@ -24,6 +24,7 @@ from rungwise_pipelines.commands.ledger import ledger
 from rungwise_pipelines.commands.output import note
 from rungwise_pipelines.commands.search import search
 from rungwise_pipelines.commands.serve import serve
+from rungwise_pipelines.commands.sweep import sweep
 from rungwise_pipelines.commands.worker import worker
 from rungwise_server.errors import RungwiseError
 
@@ -76,7 +77,7 @@ def _defaults(command: object, config: str) -> dict[str, object]:
     return {"config": config}
 
 
-for verb in (init, serve, worker, doctor, ingest, search, ask, batch, ledger):
+for verb in (init, serve, worker, doctor, ingest, search, ask, batch, sweep, ledger):
     app.command()(verb)
 app.add_typer(evaluation, name="eval")
 app.add_typer(feedback, name="feedback")

@@ -6,12 +6,10 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from rungwise_pipelines.sweep.betting import Floats, at_least, at_most
+from rungwise_pipelines.evaluation.compare import mean_of
 from rungwise_pipelines.sweep.grid import Setting
 from rungwise_pipelines.sweep.race import Race
 from rungwise_server.judging.certificates.intervals import Interval
-
-METHOD = "betting"
 
 
 class Tried(Struct, frozen=True):
@@ -22,8 +20,8 @@ class Tried(Struct, frozen=True):
     today: bool
     """It is how the workload is configured."""
     quality: Interval | None
-    """The mean of the metric. Its interval holds at whatever moment the race was stopped; not corrected for the number
-    of settings. None where nothing could be graded.
+    """The mean of the metric, with the interval that `eval run` gives it: of this setting alone, and so flattering for
+    whichever came out best. None where nothing could be graded.
     """
     cost_per_1000: float | None
     """Money for a thousand answers; None where a price is not known."""
@@ -39,7 +37,7 @@ class Tried(Struct, frozen=True):
     frontier: bool = False
     """Better, by its mean, than all that cost less."""
     failed: int = 0
-    """Questions that it gave no answer to. They count as bad answers."""
+    """Questions that it gave no answer to. They are left out of everything."""
 
 
 class Gain(Struct, frozen=True):
@@ -55,6 +53,8 @@ class Gain(Struct, frozen=True):
     proposals: int
     kept: int
     """Of the proposals, those that were better on the examples that they were written from."""
+    refused: tuple[str, ...]
+    """Why proposals were not even tried."""
     training: float | None
     """The gain on the examples that it was chosen by: what overfitting looks like is a gain here and none there."""
     training_examples: int
@@ -94,14 +94,15 @@ class Sweep(Struct, frozen=True):
     """About how many examples would tell the two apart."""
     cost: float
     """Money that this sweep spent, judges included; answers that the log had already cost nothing."""
-    asked: int
-    """Answers that it took; those that the log had already are among them."""
+    answers: int
+    """How many it stands on; those that the log had already are among them."""
     full: int
     """Answers that the whole grid would have taken."""
     seconds: float
     stopped: str = ""
     """Why it ended before its last round."""
-    notes: tuple[str, ...] = ()
+    caution: str = ""
+    """Why the metric itself is to be doubted."""
     gain: Gain | None = None
     change: str = ""
     """What to change in the configuration."""
@@ -115,29 +116,6 @@ def as_json(sweep: Sweep) -> dict[str, object]:
     """Plain values, for programs and the store."""
     plain: dict[str, object] = msgspec.to_builtins(sweep)
     return plain
-
-
-def interval_of(values: Floats, weight: Floats, level: float) -> Interval | None:
-    """The mean of values from 0 to 1, between bounds that hold at whatever moment one stops. None without values."""
-    known = np.isfinite(values)
-    if not known.any():
-        return None
-    spread, share = 2 * values[known] - 1, weight[known]
-    tail = (1 - level) / 2
-    low, high = ((bound + 1) / 2 for bound in (at_least(spread, share, tail), at_most(spread, share, tail)))
-    mean = float(np.average(values[known], weights=share))
-    return Interval(mean, min(low, mean), max(high, mean), level, METHOD, int(known.sum()))
-
-
-def gain_of(new: Floats, old: Floats, weight: Floats, level: float) -> Interval | None:
-    """The mean of paired differences between -1 and 1, with bounds as those of `interval_of`."""
-    both = np.isfinite(new) & np.isfinite(old)
-    if not both.any():
-        return None
-    gains, share, tail = new[both] - old[both], weight[both], (1 - level) / 2
-    mean = float(np.average(gains, weights=share))
-    low, high = at_least(gains, share, tail), at_most(gains, share, tail)
-    return Interval(mean, min(low, mean), max(high, mean), level, METHOD, int(both.sum()))
 
 
 def tried_of(
@@ -154,7 +132,7 @@ def tried_of(
                 name=setting.name,
                 axes=setting.axes,
                 today=i == 0,
-                quality=interval_of(race.values[i], race.weight, race.level),
+                quality=mean_of(race.values[i], race.weight, race.level),
                 cost_per_1000=float(prices[i]) * 1000 if np.isfinite(prices[i]) else None,
                 p50_ms=float(spent[0]),
                 p95_ms=float(spent[1]),

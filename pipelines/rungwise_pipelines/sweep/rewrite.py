@@ -9,6 +9,7 @@ is any good: on examples that nothing here has seen.
 Source: Agrawal et al., GEPA: Reflective Prompt Evolution Can Outperform Reinforcement Learning, 2025.
 """
 
+import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
@@ -48,6 +49,8 @@ class Rewritten(Struct, frozen=True):
     kept: int
     training: float
     """The gain of `best` over `base` on the training examples."""
+    examples: int
+    """How many training examples there were."""
     refused: tuple[str, ...] = ()
     """Why proposals were not even tried."""
 
@@ -60,10 +63,11 @@ Ask = Callable[[str], Awaitable[str]]
 
 
 async def rewrite(
-    base: Prompt, training: Sequence[Example], trial: Trial, ask: Ask, *, proposals: int, seed: int
+    name: str, base: Prompt, training: Sequence[Example], trial: Trial, ask: Ask, *, proposals: int, seed: int
 ) -> Rewritten:
-    """The prompt that did best on `training`, out of `base` and at most `proposals` rewritten ones. Given the same
-    answers of the models it asks the same again, so a run that was killed goes on where their answers are kept.
+    """The prompt that did best on `training`, out of `base` and at most `proposals` rewritten ones, which are called
+    `name` and a part of their hash. Given the same answers of the models it asks the same again, so a run that was
+    killed goes on where their answers are kept.
     """
     random = np.random.default_rng(seed)
     graded = [await trial(base, training)]
@@ -77,7 +81,8 @@ async def rewrite(
             break
         made += 1
         text = await ask(request(prompts[parent], [(example, graded[parent][example.id]) for example in failures]))
-        new = Prompt(f"{base.name}-{made + 1}", _proposed(text))
+        proposed = _proposed(text)
+        new = Prompt(f"{name}-{hashlib.sha256(proposed.encode()).hexdigest()[:6]}", proposed)
         if why := _unfit(new, prompts, training):
             refused.append(why)
             continue
@@ -90,7 +95,7 @@ async def rewrite(
     means = [_mean(one, graded[0], training) for one in graded]
     best = int(np.argmax([mean for mean, _ in means]))
     gain = means[best][0] - means[best][1]
-    return Rewritten(prompts[best], base, made, len(prompts) - 1, gain, tuple(refused))
+    return Rewritten(prompts[best], base, made, len(prompts) - 1, gain, len(training), tuple(refused))
 
 
 def request(prompt: Prompt, failures: Sequence[tuple[Example, Graded]]) -> str:

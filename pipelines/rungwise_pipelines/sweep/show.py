@@ -21,6 +21,8 @@ def lines_of(sweep: Sweep) -> list[str]:
     if sweep.stopped:
         lines.append(f"Stopped early: {sweep.stopped} What follows is what is known so far.")
     lines.append(_verdict(sweep))
+    if sweep.caution:
+        lines.append(sweep.caution)
     lines += _today(sweep)
     if sweep.gain is not None:
         lines.append(gain_line(sweep.gain))
@@ -29,17 +31,23 @@ def lines_of(sweep: Sweep) -> list[str]:
             f"{sweep.synthetic} of the {sweep.examples} examples were written by a model: hold the choice against real "
             f"questions before you trust it."
         )
-    spared = 1 - sweep.asked / sweep.full if sweep.full else 0.0
+    spared = 1 - sweep.answers / sweep.full if sweep.full else 0.0
     took = duration(sweep.seconds)
     lines.append(
-        f"{sweep.asked:,} answers in {took}, {money(sweep.cost)} spent"
+        f"{sweep.answers:,} answers in {took}, {money(sweep.cost)} spent"
         + (f"; dropping early spared {100 * spared:.0f} % of the grid's {sweep.full:,} answers." if spared > 0 else ".")
     )
     lines.append(
-        f"Intervals of {100 * sweep.level:.0f} %, each by itself, hold whenever the sweep stopped; the verdict "
-        f"is corrected for all {len(sweep.settings)} settings."
+        f"Intervals of {100 * sweep.level:.0f} % are of each setting alone; the verdict counts that the best was chosen "
+        f"out of {len(sweep.settings)}, and that all were looked at after every round."
     )
-    return [*lines, *sweep.notes]
+    failed = sum(tried.failed for tried in sweep.settings)
+    if failed:
+        lines.append(
+            f"{_many(failed, 'answer')} failed and {'is' if failed == 1 else 'are'} left out; the same command again "
+            f"tries again."
+        )
+    return lines
 
 
 def gain_line(gain: Gain) -> str:

@@ -52,7 +52,7 @@ async def test_what_mends_failures_is_kept_and_built_upon() -> None:
             "<prompt>never asked for</prompt>",
         ]
     )
-    found = await rewrite(BASE, TRAINING, world.trial, world.ask, proposals=3, seed=1)
+    found = await rewrite("support", BASE, TRAINING, world.trial, world.ask, proposals=3, seed=1)
     assert found.best.text == "Answer. cite brief decline"
     assert (found.proposals, found.kept, found.training) == (2, 2, 1.0), "nothing fails any more: nobody is asked"
     assert "Answer. cite brief\n" in world.requests[1], "the second one is written from the first"
@@ -60,7 +60,7 @@ async def test_what_mends_failures_is_kept_and_built_upon() -> None:
 
 async def test_what_is_no_better_on_the_few_is_not_tried_on_all() -> None:
     world = World(["<prompt>Worse.</prompt>"])
-    found = await rewrite(BASE, TRAINING, world.trial, world.ask, proposals=1, seed=1)
+    found = await rewrite("support", BASE, TRAINING, world.trial, world.ask, proposals=1, seed=1)
     assert found.best == BASE
     assert (found.kept, found.training) == (0, 0.0)
     assert world.tried == [("Answer.", 12), ("Worse.", FEW)]
@@ -69,7 +69,7 @@ async def test_what_is_no_better_on_the_few_is_not_tried_on_all() -> None:
 async def test_a_specialist_survives_beside_a_better_average() -> None:
     """Kept are prompts that are the best on some example, and each may be written on from."""
     world = World([f"<prompt>{text}</prompt>" for text in ("cite brief", "decline", *["decline cite brief"] * 1)])
-    found = await rewrite(BASE, TRAINING, world.trial, world.ask, proposals=3, seed=4)
+    found = await rewrite("support", BASE, TRAINING, world.trial, world.ask, proposals=3, seed=4)
     assert found.best.text == "decline cite brief"
 
 
@@ -83,7 +83,7 @@ async def test_proposals_that_are_none_are_refused() -> None:
             "<prompt>When asked how long may a bicycle stay in the shop before we sell it, say ninety.</prompt>",
         ]
     )
-    found = await rewrite(BASE, [copied, *TRAINING], world.trial, world.ask, proposals=4, seed=1)
+    found = await rewrite("support", BASE, [copied, *TRAINING], world.trial, world.ask, proposals=4, seed=1)
     assert found.best == BASE
     assert [why.split()[0] for why in found.refused] == ["the", "longer", "the", "it"]
     assert world.tried == [("Answer.", 13)]
@@ -98,7 +98,7 @@ async def test_nothing_is_written_from_what_only_some_may_read() -> None:
     finance = frozenset({"finance"})
     mixed = [_example("secret plan?", groups=finance), _example("open question?")]
     world = World(["<prompt>x</prompt>"])
-    await rewrite(BASE, mixed, trial, world.ask, proposals=1, seed=1)
+    await rewrite("support", BASE, mixed, trial, world.ask, proposals=1, seed=1)
     assert "open question?" in world.requests[0]
     assert "secret" not in world.requests[0]
     assert "wheel factory" not in world.requests[0]
@@ -109,7 +109,7 @@ async def test_nothing_is_written_from_what_only_some_may_read() -> None:
 async def test_the_same_seed_asks_the_same() -> None:
     worlds = [World(["<prompt>cite</prompt>", "<prompt>brief cite</prompt>"]) for _ in range(2)]
     for world in worlds:
-        await rewrite(BASE, TRAINING, world.trial, world.ask, proposals=2, seed=9)
+        await rewrite("support", BASE, TRAINING, world.trial, world.ask, proposals=2, seed=9)
     assert worlds[0].requests == worlds[1].requests
 
 
