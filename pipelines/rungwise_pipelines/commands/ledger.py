@@ -30,7 +30,8 @@ def ledger(
         str, typer.Option("--simulate", help="Replay the year at other volumes: 2x,10x or 5000/day.", metavar="VOLUMES")
     ] = "",
     trace: Annotated[
-        str, typer.Option(help="Show what a line is made of, down to rows of the log.", metavar="LINE")
+        str,
+        typer.Option(help="Show what a line of --sums is made of, down to rows of the log.", metavar="LINE"),
     ] = "",
     sums: Annotated[bool, typer.Option("--sums", help="Show every sum line by line.")] = False,
     config: Config = None,
@@ -53,7 +54,7 @@ async def _ledger(
 
     asked = parse_volumes(volumes)
     async with _open(settings) as opened:
-        pages = await opened.pages(workload or trace.partition("/")[0], parse_days(since), asked)
+        pages = await opened.pages(workload, parse_days(since), asked)
         if trace:
             await _trace(opened, pages, trace, json)
             return
@@ -129,7 +130,7 @@ def _show(page: "Page", sums: bool) -> None:
     for plan in page.plans[:1]:
         for need in plan.needs:
             lack = f"{rounded(need.missing)} missing" if need.missing else "enough"
-            say(f"  {plan.name} takes {rounded(need.wanted)} {need.what}: {rounded(need.at_hand)} at hand, {lack}.")
+            say(f"  {plan.name} takes {need.what}: {rounded(need.at_hand)} of {rounded(need.wanted)}, {lack}.")
     for told in (*page.advice.reasons, *(case.told for case in page.cases if not case.found), *page.notes):
         say(f"  - {told}")
     if page.simulation is not None:

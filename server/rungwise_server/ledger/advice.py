@@ -11,7 +11,7 @@ from rungwise_server.ledger.cases import Case, may_pay, pays
 from rungwise_server.ledger.climb import Ground, Plan
 from rungwise_server.ledger.facts import NAMES, Rung
 from rungwise_server.ledger.quality import FEW, TOLD, more_grades
-from rungwise_server.ledger.show import money, months, percent
+from rungwise_server.ledger.show import money, months, percent, saved
 from rungwise_server.ledger.today import Today
 
 Word = Literal["stay", "climb", "measure", "gather"]
@@ -40,8 +40,21 @@ def advise(ground: Ground, rung: Rung, today: Today, plans: Sequence[Plan], case
     if not ground.traffic.requests:
         return Advice("stay", rung, "Stay: nobody has asked it anything in these days.", reasons)
     weak = quality.known and quality.high < terms.target
-    word, chosen, sentence = _money(plans, rung, quality.known, more) if not weak else _weak(ground, rung, plans)
-    return Advice(word, chosen, sentence, reasons, more)
+    word, chosen, sentence = _weak(ground, rung, plans) if weak else _money(plans, rung, quality.known, more)
+    return Advice(word, chosen, sentence + _besides(chosen, cases, plans), reasons, more)
+
+
+def _besides(chosen: Rung, cases: Sequence[Case], plans: Sequence[Plan]) -> str:
+    """What money and mean quality do not tell, for a sentence after the first."""
+    own = next((plan for plan in plans if plan.rung != "rag"), None)
+    found = {case.kind for case in cases if case.found}
+    if own is None or chosen == own.rung:
+        return ""
+    if "field" in found:
+        return f" But there is a language or topic where every model is weak: the case for {own.name.lower()}."
+    if "latency" in found:
+        return f" But no model is quick enough: the case for {own.name.lower()}, which may be small."
+    return ""
 
 
 def _weak(ground: Ground, rung: Rung, plans: Sequence[Plan]) -> tuple[Word, Rung, str]:
@@ -68,11 +81,8 @@ def _weak(ground: Ground, rung: Rung, plans: Sequence[Plan]) -> tuple[Word, Rung
     if plan.rung == "finetuned" and examples is not None and examples.at_hand < EXAMPLES_TO_TRY:
         lack = f"{EXAMPLES_TO_TRY - examples.at_hand:,.0f} corrections or liked answers"
         return "gather", plan.rung, f"Gather {lack} before a finetune is worth a try: {short}."
-    return (
-        "climb",
-        plan.rung,
-        f"Try the rung {plan.name.lower()}, for quality: {short}. It costs {money(plan.upfront)}.",
-    )
+    does = f"It takes {money(plan.upfront)} to get there, and then it {saved(plan.saving)}."
+    return "climb", plan.rung, f"Try the rung {plan.name.lower()}, for quality: {short}. {does}"
 
 
 def _money(plans: Sequence[Plan], rung: Rung, known: bool, more: int) -> tuple[Word, Rung, str]:
@@ -118,8 +128,6 @@ def _reasons(ground: Ground, today: Today, plans: Sequence[Plan]) -> list[str]:
         if 0 < quality.count < 6 * FEW:
             told.append(f"That stands on {quality.count} only.")
     for plan in plans:
-        saves = plan.saving.value is not None and plan.saving.value > 0
-        does = f"saves {money(plan.saving)}" if saves else f"saves nothing ({money(plan.saving)})"
-        back = f", paid back after {months(plan.payback)}" if math.isfinite(plan.payback.low or math.inf) else ""
-        told.append(f"{plan.name}: {money(plan.upfront)} to get there; a year {does}{back}.")
+        back = f"; paid back: {months(plan.payback)}" if math.isfinite(plan.payback.low or math.inf) else ""
+        told.append(f"{plan.name}: {money(plan.upfront)} to get there; then it {saved(plan.saving)}{back}.")
     return told

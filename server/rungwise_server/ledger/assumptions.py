@@ -1,6 +1,6 @@
 """What the ledger takes for granted, with the range in which the truth may lie and who says so. All of it is shown.
 
-Triples are (low, most likely, high).
+Triples are (low, middle, high): the truth is as likely above the middle as below.
 """
 
 from typing import NamedTuple
@@ -30,6 +30,7 @@ SERVING_USE = Assumption(
     "one H100, vLLM's best public figures",
 )
 PEAK_HOUR = Assumption((2.0, 3.0, 6.0), "how much busier the busiest hour is than the mean one; hardware is for it")
+GROWTH = Assumption((0.7, 1.0, 1.5), "the coming year's traffic over today's; --simulate shows others")
 PRICE_DRIFT = Assumption(
     (0.6, 1.0, 1.1), "this year's mean price of a token over today's: list prices have fallen more than risen"
 )

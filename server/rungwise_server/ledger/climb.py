@@ -12,8 +12,8 @@ from rungwise_server.ledger.facts import NAMES, CandidateFacts, Facts, Rung, Wor
 from rungwise_server.ledger.needs import Need, documents_of, examples_of, grades_of, tokens_of
 from rungwise_server.ledger.outlays import building, finetune_hours, grading, making, put_terms, reading_hours, training
 from rungwise_server.ledger.quality import Quality
-from rungwise_server.ledger.sheet import Figure, Line, Sheet, Source, assumed, configured, matters_most
-from rungwise_server.ledger.today import HOURS, Today, load_of
+from rungwise_server.ledger.sheet import Figure, Line, Sheet, Source, assumed, configured, matters_most, shares
+from rungwise_server.ledger.today import HOURS, Machine, Today, load_of
 from rungwise_server.ledger.traffic import Traffic
 
 _GAINS: Mapping[Rung, str] = {
@@ -56,7 +56,7 @@ class Ground:
 
 def plan_of(rung: Rung, ground: Ground, today: Today) -> Plan:
     """The sheet of one rung above today's."""
-    sheet = Sheet(f"{ground.evidence.workload}/{rung}")
+    sheet = Sheet(f"{ground.evidence.workload}/{rung}", certain=today.sheet.certain)
     put_terms(sheet, ground.facts.terms)
     needs, upfront, year = (_rag if rung == "rag" else _own)(sheet, rung, ground, today)
     formula = "a year as today − a year on this rung"
@@ -71,7 +71,7 @@ def plan_of(rung: Rung, ground: Ground, today: Today) -> Plan:
         saving,
     )
     given = [figure for figure in (*today.sheet.figures, *sheet.figures) if figure.line.source.kind != "lines"]
-    most = matters_most(saving, given)
+    most = None if sheet.certain else matters_most(saving, given)
     return Plan(
         rung,
         NAMES[rung],
@@ -153,13 +153,14 @@ def _own(sheet: Sheet, rung: Rung, ground: Ground, today: Today) -> _Made:
         upfront,
         sheet.assume("upkeep-part", "Part that is due again each year", a.UPKEEP),
     )
-    formula = "a year as today × (1 − share that moves)"
+    formula = "tokens in a year × (1 − share that moves)"
     stays = sheet.reckon(
-        "stays", "What stays with today's models", formula, "money/year", lambda y, s: y * (1 - s), today.year, moved
+        "stays", "Tokens of what stays", formula, "money/year", lambda y, m: y * (1 - m), today.tokens, moved
     )
+    kept = [machine.year for name, machine in today.machines.items() if base is None or name != base.name]
     hardware = _hardware(sheet, ground, today, base, size, moved)
-    formula = "what stays + hardware + upkeep"
-    year = sheet.total("next-year", "A year on this rung", formula, "money/year", stays, hardware, upkeep)
+    formula = "tokens of what stays + hardware + upkeep" + (" + hardware that is there and kept" if kept else "")
+    year = sheet.total("next-year", "A year on this rung", formula, "money/year", stays, hardware, upkeep, *kept)
     return tuple(needs), upfront, year
 
 
@@ -189,14 +190,40 @@ def _moved(sheet: Sheet, rung: Rung, ground: Ground, base: CandidateFacts | None
     low, value, high = (min(end / best, 1.0) for end in (ours.low, ours.estimate or 0.0, ours.high))
     source = Source("kept", f"{ours.count} graded answers of {base.name if base else ''}, not yet finetuned")
     formula = "its share of good answers over today's, at most all"
-    return sheet.given("moved", label, formula, value, "share", source, low=low, high=high)
+    draws = shares("moved", value, low, high)
+    return sheet.given("moved", label, formula, value, "share", source, draws=draws)
 
 
 def _hardware(
     sheet: Sheet, ground: Ground, today: Today, base: CandidateFacts | None, size: Figure, moved: Figure
 ) -> Figure:
+    """A year of the hardware that the new model runs on: what the base has already, or more of it, or new."""
+    machine = today.machines.get(base.name) if base is not None else None
+    hourly, capacity = _machine(sheet, base, size, machine)
+    share = machine.share if machine else 0.0
+    also = f" (it has {share:.4g} of it already)" if share else ""
+    return sheet.reckon(
+        "hardware",
+        "Hardware in a year",
+        "8,760 hours × an hour of it × price over the year × as many as the busiest hour needs, one at least, for the "
+        f"share that moves{also}",
+        "money/year",
+        lambda h, d, v, m, k, c: HOURS * h * d * load_of(v * (share + m * (1 - share)), k, c),
+        hourly,
+        today.gpu_drift,
+        today.volume,
+        moved,
+        today.peak,
+        capacity,
+    )
+
+
+def _machine(sheet: Sheet, base: CandidateFacts | None, size: Figure, machine: Machine | None) -> tuple[Figure, Figure]:
+    """What an hour of the hardware costs, and how many requests it takes in that hour."""
     gpus = max(int(np.ceil(size.value * 1e9 * 2 * 1.2 / a.GPU_BYTES)), 1)
-    if base is not None and base.hourly is not None:
+    if machine is not None:
+        hourly = machine.hourly
+    elif base is not None and base.hourly is not None:
         source = configured(f"candidates.{base.name}.hosting.hourly")
         label = f"An hour of the hardware of {base.name}"
         hourly = sheet.given("hour", label, "as configured", base.hourly, "money", source)
@@ -205,31 +232,19 @@ def _hardware(
         hourly = sheet.reckon(
             "hour", "An hour of its hardware", formula, "money", lambda g: g * gpus, sheet["gpu-hour"]
         )
-    if base is not None and base.requests_per_hour:
+    known = machine.capacity if machine is not None else base.requests_per_hour if base is not None else 0.0
+    label = "Requests that it answers in an hour"
+    if known and base is not None:
         source = configured(f"candidates.{base.name}.hosting.requests_per_hour")
-        label = "Requests that it answers in an hour"
-        capacity = sheet.given("capacity", label, "as configured", base.requests_per_hour, "count", source)
-    else:
-        capacity = sheet.reckon(
-            "capacity",
-            "Requests that it answers in an hour",
-            f"3,600 × 989 TFLOP/s × {gpus} × use, over 2 × parameters × tokens of an answer",
-            "count",
-            lambda u, n, t: 3600 * a.PEAK_FLOPS * gpus * u / (2 * n * 1e9 * np.maximum(t, 1.0)),
-            sheet.assume("serving-use", "Use of the hardware in serving", a.SERVING_USE),
-            size,
-            sheet["tokens-each"],
-        )
-    return sheet.reckon(
-        "hardware",
-        "Hardware in a year",
-        "8,760 hours × an hour of it × price over the year × as many as the busiest hour needs, one at least",
-        "money/year",
-        lambda h, d, v, s, k, c: HOURS * h * d * load_of(v * s, k, c),
-        hourly,
-        today.gpu_drift,
-        today.volume,
-        moved,
-        today.peak,
-        capacity,
+        formula = "as configured, this workload's part" if machine is not None else "as configured"
+        return hourly, sheet.given("capacity", label, formula, known, "count", source)
+    return hourly, sheet.reckon(
+        "capacity",
+        label,
+        f"3,600 × 989 TFLOP/s × {gpus} × use, over 2 × parameters × tokens of an answer",
+        "count",
+        lambda u, n, t: 3600 * a.PEAK_FLOPS * gpus * u / (2 * n * 1e9 * np.maximum(t, 1.0)),
+        sheet.assume("serving-use", "Use of the hardware in serving", a.SERVING_USE),
+        size,
+        sheet["tokens-each"],
     )

@@ -100,7 +100,7 @@ def _sections(page: Page) -> Iterator[str]:
         yield "<h3>Who answers</h3>" + _candidates(page)
     if page.plans:
         yield "<h3>The rungs above</h3>" + _rungs(page)
-        yield from (_needs(plan) for plan in page.plans[:2])
+        yield from (_needs(plan) for plan in page.plans[:1])
     if page.simulation is not None:
         yield "<h3>At other volumes</h3>" + _simulation(page)
     cases = "".join(f"<li>{escape(case.told)}</li>" for case in page.cases)

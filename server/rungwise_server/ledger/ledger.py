@@ -93,7 +93,7 @@ def _wanted(record: LogRecord, rows: Rows) -> bool:
         high_enough = rows.above is None or (record.value or 0.0) > rows.above
         return (not rows.kinds or record.kind in rows.kinds) and high_enough
     assert isinstance(record, Grade)
-    if record.over or record.value is None or (rows.people and record.judge):
+    if record.over or record.value is None or (rows.people and record.judge) or rows.rubric not in ("", record.rubric):
         return False
     return rows.above is None or record.value > rows.above
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rungwise_server.evals import EvalRun
 from rungwise_server.judging.certificates import beta
@@ -46,6 +47,8 @@ class Quality(Struct, frozen=True):
     """Of them, answers graded by people."""
     rubric: str = ""
     note: str = ""
+    rows: int = 0
+    """Grades in the log, under the rubric: those of candidates that serve nobody included."""
 
     @property
     def known(self) -> bool:
@@ -61,12 +64,12 @@ def quality_of(
     rubric = rubric_of(graded)
     answers = [one for one in graded if one.rubric == rubric]
     serving = [one for one in answers if shares.get(one.candidate)]
-    return (
-        _of_grades(serving or answers, shares, rubric)
-        or _of_runs(runs, [name for name in shares if shares[name]])
-        or _of_thumbs(said)
-        or Quality()
-    )
+    rows = sum(len(one.people) + len(one.judges) for one in answers)
+    found = _of_grades(serving or answers, shares, rubric)
+    if found is not None:
+        people = found.how == "people"
+        return replace(found, rows=sum(len(one.people) for one in answers) if people else rows)
+    return _of_runs(runs, [name for name in shares if shares[name]]) or _of_thumbs(said) or Quality()
 
 
 def by_candidate(graded: Sequence[GradedAnswer], runs: Sequence[EvalRun]) -> dict[str, Quality]:

@@ -17,9 +17,25 @@ def months(line: Line) -> str:
         return "nobody knows when"
     if math.isinf(line.low or math.inf):
         return "never"
-    value = "never, most likely" if math.isinf(line.value) else f"{rounded(line.value)} months"
-    high = "never" if line.high is None or math.isinf(line.high) else rounded(line.high)
-    return f"{value} ({rounded(line.low or 0.0)} to {high})"
+    if math.isinf(line.value):
+        return f"never, most likely (at best after {_month(line.low or 0.0)} months)"
+    ends = f"{_month(line.low or 0.0)} to {_month(math.inf if line.high is None else line.high)}"
+    return f"{_month(line.value)} {'month' if _month(line.value) == '1' else 'months'} ({ends})"
+
+
+def _month(value: float) -> str:
+    if math.isinf(value):
+        return "never"
+    return f"{value:.1f}".removesuffix(".0") if value < 10 else f"{value:,.0f}"
+
+
+def saved(line: Line) -> str:
+    """`saves 1,200 (900 to 2,100) a year`, or what it costs more."""
+    if line.value is None or line.low is None or line.high is None or not line.value:
+        return "saves nothing"
+    if line.value > 0:
+        return f"saves {spanned(line)} a year"
+    return f"costs {rounded(-line.value)} ({rounded(-line.high)} to {rounded(-line.low)}) more a year"
 
 
 def percent(share: float) -> str:

@@ -76,18 +76,18 @@ def parse_volumes(text: str) -> tuple[Volume, ...]:
 
 def simulate(ground: Ground, rung: Rung, volumes: Sequence[Volume]) -> Simulation | None:
     """The year at each volume; None where nothing has been asked, so that there is no volume to multiply."""
-    base = today_of(ground.evidence, ground.traffic, ground.quality, ground.facts).volume.value
+    base = today_of(ground.evidence, ground.traffic, ground.quality, ground.facts, certain=True).volume.value
     if base <= 0:
         return None
 
-    def world(factor: float) -> tuple[Today, tuple[Plan, ...]]:
-        today = today_of(ground.evidence, ground.traffic, ground.quality, ground.facts, factor)
+    def world(factor: float, *, certain: bool = True) -> tuple[Today, tuple[Plan, ...]]:
+        today = today_of(ground.evidence, ground.traffic, ground.quality, ground.facts, factor, certain=certain)
         return today, tuple(plan_of(one, ground, today) for one in above(rung))
 
     worlds = []
     for volume in volumes:
         factor = volume.times or volume.daily / base
-        today, plans = world(factor)
+        today, plans = world(factor, certain=False)
         label = f"{volume.times:g}x" if volume.times else f"{volume.daily:,.0f}/day"
         worlds.append(World(label, base * factor, today.year.line, plans))
     spread = [world.daily / base for world in worlds] or [1.0]

@@ -1,18 +1,42 @@
 """The sheet of today: volume, price of an answer, hardware, and what a year of it costs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rungwise_server.ledger.assumptions import GPU_DRIFT, PEAK_HOUR, PRICE_DRIFT
+from rungwise_server.ledger.assumptions import GPU_DRIFT, GROWTH, PEAK_HOUR, PRICE_DRIFT
 from rungwise_server.ledger.evidence import Entry, Evidence
 from rungwise_server.ledger.facts import RUNGS, CandidateFacts, Facts, Rung, WorkloadFacts
 from rungwise_server.ledger.quality import TOLD, Quality
-from rungwise_server.ledger.sheet import DRAWS, Figure, Floats, Line, Rows, Sheet, Source, configured, logged, seeded
+from rungwise_server.ledger.sheet import (
+    DRAWS,
+    Figure,
+    Floats,
+    Line,
+    Rows,
+    Sheet,
+    Source,
+    configured,
+    logged,
+    seeded,
+    shares,
+)
 from rungwise_server.ledger.traffic import Traffic, answer_cost, volume_of
 from rungwise_server.records import LogQuery
 
 HOURS = 8760.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Hardware of one's own under a workload: its year, an hour of this workload's part of it, how many requests an
+    hour that part takes (0: not known), and the share of the traffic that it answers."""
+
+    year: Figure
+    hourly: Figure
+    capacity: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -22,6 +46,10 @@ class Today:
     sheet: Sheet
     volume: Figure
     year: Figure
+    tokens: Figure
+    """Of the year, what is paid by the token: it goes where the traffic goes."""
+    machines: Mapping[str, "Machine"]
+    """Of the year, what is paid by the hour, by candidate: it is paid whether the traffic goes or stays."""
     drift: Figure
     gpu_drift: Figure
     peak: Figure
@@ -57,24 +85,42 @@ def above(rung: Rung) -> tuple[Rung, ...]:
     return RUNGS[RUNGS.index(rung) + 1 :]
 
 
-def today_of(evidence: Evidence, traffic: Traffic, quality: Quality, facts: Facts, factor: float = 1.0) -> Today:
-    """What a year of today's traffic costs, at `factor` times today's volume."""
-    sheet = Sheet(evidence.workload)
+def today_of(
+    evidence: Evidence,
+    traffic: Traffic,
+    quality: Quality,
+    facts: Facts,
+    factor: float = 1.0,
+    *,
+    certain: bool = False,
+) -> Today:
+    """What a year of today's traffic costs, at `factor` times today's volume; `certain` as `Sheet` has it."""
+    sheet = Sheet(evidence.workload, certain=certain)
     seen = volume_of(traffic, evidence.until)
-    times = "" if factor == 1 else f", times {factor:g}"
-    volume = sheet.given(
-        "volume",
-        "Requests a day",
-        seen.told + times,
-        seen.mean * factor,
+    asked = sheet.given(
+        "asked",
+        "Requests a day so far",
+        seen.told,
+        seen.mean,
         "requests/day",
         logged("the traffic", rows_of(evidence, traffic.requests)),
-        draws=seen.draws * factor,
+        draws=seen.draws,
+    )
+    volume = sheet.reckon(
+        "volume",
+        "Requests a day over the year",
+        "requests a day so far × the year's over today's" + ("" if factor == 1 else f" × {factor:g}"),
+        "requests/day",
+        lambda v, g: v * g * factor,
+        asked,
+        sheet.assume("growth", "Traffic of the year over today's", GROWTH),
     )
     drift = sheet.assume("price-drift", "Price of a token over the year", PRICE_DRIFT)
     gpu_drift = sheet.assume("hardware-drift", "Price of hardware over the year", GPU_DRIFT)
     peak = sheet.assume("peak-hour", "Busiest hour over the mean one", PEAK_HOUR)
-    parts, unpriced = [], 0.0
+    parts: list[Figure] = []
+    machines: dict[str, Machine] = {}
+    unpriced = 0.0
     for row in traffic.candidates:
         one = facts.candidates.get(row.candidate, CandidateFacts(row.candidate))
         share = traffic.share(row.candidate)
@@ -84,10 +130,15 @@ def today_of(evidence: Evidence, traffic: Traffic, quality: Quality, facts: Fact
         elif cost > 0:
             parts.append(_tokens(sheet, evidence, row.candidate, share, cost, (volume, drift)))
         if one.hourly is not None:
-            parts.append(_hardware(sheet, evidence, one, share, (volume, peak, gpu_drift)))
-    formula = "the sum of what each candidate costs" if parts else "nothing that costs money is known"
-    year = sheet.total("today", "A year as today", formula, "money/year", *parts)
-    return Today(sheet, volume, year, drift, gpu_drift, peak, _quality(sheet, evidence, quality), unpriced)
+            machines[row.candidate] = _machine(sheet, evidence, one, share, (volume, peak, gpu_drift))
+    formula = "the sum of what each candidate costs by the token" if parts else "nothing is paid by the token"
+    tokens = sheet.total("tokens", "Tokens in a year", formula, "money/year", *parts)
+    hardware = [machine.year for machine in machines.values()]
+    formula = "tokens + hardware" if hardware else "tokens; no hardware of your own"
+    year = sheet.total("today", "A year as today", formula, "money/year", tokens, *hardware)
+    return Today(
+        sheet, volume, year, tokens, machines, drift, gpu_drift, peak, _quality(sheet, evidence, quality), unpriced
+    )
 
 
 def _tokens(
@@ -125,9 +176,9 @@ def _cost_draws(entries: list[Entry], cost: float) -> Floats:
     return np.where(requests > 0, paid[picks].sum(axis=1) / np.maximum(requests, 1), cost)
 
 
-def _hardware(
+def _machine(
     sheet: Sheet, evidence: Evidence, one: CandidateFacts, share: float, of: tuple[Figure, Figure, Figure]
-) -> Figure:
+) -> Machine:
     entries = [entry for entry in evidence.traffic if entry.total.candidate == one.name]
     spent = sum(entry.hosting for entry in entries)
     whole = len({entry.total.day for entry in entries}) * 24 * (one.hourly or 0.0)
@@ -141,7 +192,7 @@ def _hardware(
         configured(f"candidates.{one.name}.hosting.hourly"),
     )
     capacity = one.requests_per_hour * part
-    return sheet.reckon(
+    year = sheet.reckon(
         f"hardware-{one.name}",
         f"Hardware of {one.name} in a year",
         f"8,760 hours × an hour × price over the year{_more(capacity, one.name)}",
@@ -150,6 +201,7 @@ def _hardware(
         *of,
         hourly,
     )
+    return Machine(year, hourly, capacity, share)
 
 
 def _more(capacity: float, name: str) -> str:
@@ -168,13 +220,13 @@ def load_of(per_day: Floats, peak: Floats, per_hour: Floats | float) -> Floats:
 def _quality(sheet: Sheet, evidence: Evidence, quality: Quality) -> Figure:
     """The quality as a figure: what is not known at all is anything from nothing to all."""
     value = 0.5 if quality.estimate is None else quality.estimate
-    name = evidence.workload
+    name, since, until = evidence.workload, evidence.since, evidence.until
     if quality.how in ("people", "corrected", "judge"):
-        source = logged(
-            "grades", Rows(LogQuery(kind="grade", workload=name), quality.count, people=quality.how == "people")
-        )
+        query = LogQuery(kind="grade", workload=name, since=since, until=until)
+        source = logged("grades", Rows(query, quality.rows, people=quality.how == "people", rubric=quality.rubric))
     elif quality.how == "thumbs":
-        source = logged("ratings", Rows(LogQuery(kind="feedback", workload=name), quality.count, kinds=("rating",)))
+        query = LogQuery(kind="feedback", workload=name, since=since, until=until)
+        source = logged("ratings", Rows(query, quality.count, kinds=("rating",)))
     else:
         source = Source("kept", quality.note or "nothing has been graded")
     return sheet.given(
@@ -184,6 +236,5 @@ def _quality(sheet: Sheet, evidence: Evidence, quality: Quality) -> Figure:
         value,
         "share",
         source,
-        low=quality.low,
-        high=quality.high,
+        draws=shares("quality", value, quality.low, quality.high),
     )

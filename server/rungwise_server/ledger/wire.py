@@ -80,6 +80,7 @@ def rows_json(rows: Rows) -> Json:
         "kinds": list(rows.kinds),
         "above": rows.above,
         "people": rows.people,
+        "rubric": rows.rubric,
         "only_own": rows.only_own,
         "only_housekeeping": rows.only_housekeeping,
     }
