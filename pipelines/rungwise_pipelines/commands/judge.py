@@ -2,6 +2,7 @@
 
 import typer
 
+from rungwise_pipelines.commands.judge_align import align
 from rungwise_pipelines.commands.judge_certify import certify
 from rungwise_pipelines.commands.judge_work import grade, list_judges, queue
 
@@ -14,5 +15,5 @@ def _judge() -> None:
 
 
 judge.command("list")(list_judges)
-for verb in (grade, certify, queue):
+for verb in (grade, certify, queue, align):
     judge.command()(verb)

@@ -52,7 +52,7 @@ async def known(judge: Judge, things: Sequence[Thing], log: InferenceLog) -> dic
 
 
 async def judge_all(
-    judge: Judge, things: Sequence[Thing], log: InferenceLog, shown: Shown, *, at_once: int = AT_ONCE
+    judge: Judge, things: Sequence[Thing], log: InferenceLog, shown: Shown, *, label: str = "", at_once: int = AT_ONCE
 ) -> Judged:
     """Every answer's grade: from the log, or asked for now and appended to it. Stopped in between, it goes on there.
 
@@ -84,7 +84,7 @@ async def judge_all(
             shown.advance(len(grades))
 
     if left:
-        shown.begin("answers", len(things), done=before, label=judge.name)
+        shown.begin("answers", len(things), done=before, label=label or judge.name)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(at_once, len(left))):
                 group.create_task(work())

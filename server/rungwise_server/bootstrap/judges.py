@@ -1,7 +1,8 @@
 """What grades answers: the judges of the configuration, and those that are there by themselves."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,6 +16,9 @@ from rungwise_server.prompt import load_prompt
 from rungwise_server.protocols import Embedder, InferenceLog, Judge
 from rungwise_server.records import Inference
 from rungwise_server.routing.rules import Pinned
+
+if TYPE_CHECKING:
+    from rungwise_server.judging.judges.shown import Shot
 
 RUBRICS = ("correct", "grounded", "complete", "cites", "declines")
 """What the built-in rubrics ask: `prompts/judge-NAME.md`."""
@@ -86,21 +90,25 @@ class Bench:
         self._prices = Prices()
         self._candidates: dict[str, Candidate] = {}
 
-    def judge(self, name: str, chosen: JudgeSettings) -> Judge:
-        """The judge `name`, as `chosen` says. Raises ConfigError."""
-        judge = self._bare(name, chosen)
+    def judge(self, name: str, chosen: JudgeSettings, shots: "Sequence[Shot] | None" = None) -> Judge:
+        """The judge `name`, as `chosen` says; a model is shown `shots` where they are given, else those of its file.
+
+        Raises:
+            ConfigError: a prompt, a schema or the examples cannot be read.
+        """
+        judge = self._bare(name, chosen, shots)
         if chosen.threshold is None:
             return judge
         from rungwise_server.judging.judges.programs import PassFrom
 
         return PassFrom(judge, chosen.threshold)
 
-    def _bare(self, name: str, chosen: JudgeSettings) -> Judge:
+    def _bare(self, name: str, chosen: JudgeSettings, shots: "Sequence[Shot] | None") -> Judge:
         from rungwise_server.judging.judges.programs import compared, json_schema, regex
 
         match chosen.kind:
             case "prompt":
-                return self._prompted(name, chosen)
+                return self._prompted(name, chosen, shots)
             case "groundedness":
                 from rungwise_server.judging.judges.grounded import Grounded
 
@@ -117,7 +125,7 @@ class Bench:
             case _:
                 return compared(chosen.kind, name, chosen.rubric)
 
-    def _prompted(self, name: str, chosen: JudgeSettings) -> Judge:
+    def _prompted(self, name: str, chosen: JudgeSettings, shots: "Sequence[Shot] | None") -> Judge:
         from rungwise_server.judging.judges.prompted import JudgingModel, Prompted
         from rungwise_server.judging.judges.shown import read_shots
 
@@ -126,7 +134,8 @@ class Bench:
             raise ConfigError(f"judges.{name}.candidate: {chosen.candidate!r} is no candidate that can write a verdict")
         prompts = self._settings.base / "prompts"
         prompt = load_prompt(chosen.prompt or f"judge-{chosen.rubric}", prompts)
-        shots = read_shots(prompts / f"{name}.examples.jsonl", chosen.examples) if chosen.examples else ()
+        if shots is None:
+            shots = read_shots(prompts / f"{name}.examples.jsonl", chosen.examples) if chosen.examples else ()
         model = JudgingModel(chosen.candidate, _identity(candidate), "json" in candidate.asks)
         return Prompted(name, chosen.rubric, prompt, model, self._engine(name, chosen.candidate), shots)
 
