@@ -220,9 +220,17 @@ def _agreement(among: "AmongPeople") -> Iterator[str]:
     if among.agreement is None:
         return
     share, between = _percent(among.agreement)
-    yield f"\n{len(among.graders)} people graded. Of the {among.things} that several did, {share} alike ({between})."
+    yield (
+        f"\n{len(among.graders)} people graded. They agree on {share} ({between}) of the {among.things} answers that "
+        "several of them graded."
+    )
     if among.kappa is not None:
         kappa = among.kappa
-        yield f"Cohen's kappa {kappa.estimate:.2f} ({kappa.low:.2f} to {kappa.high:.2f})."
+        yield f"Cohen's kappa {_number(kappa.estimate)} ({_number(kappa.low)} to {_number(kappa.high)})."
     if among.alpha is not None:
-        yield f"Krippendorff's alpha {among.alpha:.2f}."
+        yield f"Krippendorff's alpha {_number(among.alpha)}."
+
+
+def _number(value: float) -> str:
+    """Two places, and no minus before a zero."""
+    return f"{round(value, 2) + 0.0:.2f}"

@@ -1,6 +1,7 @@
 """Long text made fit for a screen."""
 
 import re
+from collections.abc import Iterator, Sequence
 
 _WORD = re.compile(r"\w{3,}")
 _LONG = 60
@@ -10,27 +11,32 @@ _FLOWS = re.compile(r"[^\W\d_](?!.{0,60}: )")
 
 
 def excerpt(text: str, about: str, size: int) -> str:
-    """At most about `size` characters of `text`: those that share most words with `about`, the first of equals."""
+    """About `size` characters of `text`: where it shares most words with `about`, these in the middle if they can."""
     words = text.split()
     if len(" ".join(words)) <= size:
         return " ".join(words)
     wanted = {word.lower() for word in _WORD.findall(about)}
-    hits = [[w for w in _WORD.findall(word.lower()) if w in wanted] for word in words]
-    best, start = (-1, 0), 0
-    length = 0
-    for end, word in enumerate(words):
-        length += len(word) + 1
-        while length > size and start < end:
-            length -= len(words[start]) + 1
-            start += 1
-        shared = len({hit for found in hits[start : end + 1] for hit in found})
-        best = max(best, (shared, -start))
-    first = -best[1]
-    last, length = first, 0
-    while last < len(words) and (length := length + len(words[last]) + 1) <= size:
-        last += 1
-    last = max(last, first + 1)
+    hits = [{hit for hit in _WORD.findall(word.lower()) if hit in wanted} for word in words]
+    windows = list(_windows(words, size))
+    shared = [len(set().union(*hits[first:last])) for first, last in windows]
+    begin = end = shared.index(max(shared))
+    while end + 1 < len(shared) and shared[end + 1] == shared[begin]:
+        end += 1
+    first, last = windows[0 if shared[begin] == 0 else (begin + end) // 2]
     return ("… " if first else "") + " ".join(words[first:last]) + (" …" if last < len(words) else "")
+
+
+def _windows(words: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
+    """Each stretch of words that fills `size` characters, by its first and the one after its last, in order."""
+    last, length = 0, 0
+    for first, word in enumerate(words):
+        while last < len(words) and (last == first or length + len(words[last]) <= size):
+            length += len(words[last]) + 1
+            last += 1
+        yield first, last
+        if last == len(words):
+            return
+        length -= len(word) + 1
 
 
 def flowing(text: str) -> str:

@@ -45,13 +45,24 @@ class Terminal:
         while True:
             read = os.read(self._descriptor, 1)
             if read == b"\x1b":
-                while select.select([self._descriptor], [], [], 0.02)[0] and os.read(self._descriptor, 1):
-                    pass
+                self._pass_over()
                 continue
             if read in (b"", b"\x04"):  # Ctrl-D
                 return ""
             if read.isascii() and (key := read.decode().strip().lower()):
                 return key
+
+    def _pass_over(self) -> None:
+        """The rest of what an arrow or a function key sends (ECMA-48, 5.4): `[`, and bytes up to one from @ to ~; or
+        one byte after `O` or by itself. The escape key sends nothing more.
+        """
+        if not select.select([self._descriptor], [], [], 0.05)[0]:
+            return
+        if (read := os.read(self._descriptor, 1)) == b"O":
+            os.read(self._descriptor, 1)
+        elif read == b"[":
+            while (read := os.read(self._descriptor, 1)) and not b"@" <= read <= b"~":
+                pass
 
     def line(self, prompt: str) -> str:
         """See Keys. While it is typed, the terminal edits it as it does everywhere."""
