@@ -67,6 +67,11 @@ async def everything(log: InferenceLog, query: LogQuery = LogQuery(housekeeping=
     return [record async for record in log.read(query)]
 
 
+async def inferences(log: InferenceLog) -> list[Inference]:
+    """All answers, chat clients' own calls and our own programs' among them."""
+    return [record for record in await everything(log) if isinstance(record, Inference)]
+
+
 def unplaced(records: Sequence[LogRecord]) -> list[LogRecord]:
     """The records as they were before the log gave them positions."""
     return [replace(record, position=0) for record in records]

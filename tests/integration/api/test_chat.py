@@ -10,60 +10,21 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from rungwise_server.engine import Engine
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
 from rungwise_server.prompt import Prompt
-from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.engine import small_engine
+from rungwise_server.testing.log import inferences
 from rungwise_server.testing.retrieval_index import MemoryIndex
-from rungwise_server.testing.retriever import passage
 from rungwise_server.testing.serving import serving
 from rungwise_server.testing.upstream import FakeUpstream, Reply
-from rungwise_server.types import ChatRequest, Delta, ToolCall
+from rungwise_server.types import ChatRequest, Delta, Passage, ToolCall
 
-PASSAGES = [
-    passage("Annual leave is 25 days.", "everyone", number=1, title="Handbook"),
-    passage("Sick leave needs a note.", "everyone", number=2, title="Sickness"),
-]
 USER: Any = [{"role": "user", "content": "how many days of annual leave ?"}]
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream() as fake:
-        yield fake
-
-
-@pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
-
-
-@pytest.fixture
-def engine(upstream: FakeUpstream, log: MemoryLog) -> Engine:
-    model = OpenAICompatible(url=upstream.url, model="up-model", api_key="sk-upstream-secret")
-    return small_engine(model, passages=PASSAGES, log=log, prompt=Prompt("grounded", "Cite."))
-
-
-@pytest.fixture
-async def url(engine: Engine) -> AsyncIterator[str]:
-    async with serving(engine, MemoryIndex()) as address:
-        yield address
-
-
-@pytest.fixture
-async def client(url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as made:
-        yield made
-
-
-async def logged(log: MemoryLog) -> list[Inference]:
-    return [r async for r in log.read(LogQuery(kind="inference", housekeeping=True)) if isinstance(r, Inference)]
-
-
 async def test_an_answer_with_citations_a_log_row_and_its_reason(
-    client: AsyncOpenAI, upstream: FakeUpstream, log: MemoryLog, url: str
+    client: AsyncOpenAI, upstream: FakeUpstream, log: MemoryLog, url: str, passages: list[Passage]
 ) -> None:
     upstream.script = Reply(text="You get 25 days [1].")
     raw = await client.chat.completions.with_raw_response.create(model="default", messages=USER)
@@ -72,17 +33,17 @@ async def test_an_answer_with_citations_a_log_row_and_its_reason(
     assert message.content == "You get 25 days [1]."
     assert message.annotations is not None
     cited = message.annotations[0].url_citation
-    assert cited.url == f"{url}/v1/sources/{PASSAGES[0].id}"
+    assert cited.url == f"{url}/v1/sources/{passages[0].id}"
     assert message.content[cited.start_index : cited.end_index] == "[1]"
     assert cited.title == "Handbook"
     assert raw.headers["x-rungwise-candidate"] == "strong"
     assert raw.headers["x-rungwise-route"] == "it is the strongest"
     assert raw.headers["x-request-id"] == completion.id
-    (row,) = await logged(log)
+    (row,) = await inferences(log)
     assert row.id == completion.id
     assert row.choices[0].text == message.content
-    assert [p.id for p in row.passages] == [p.id for p in PASSAGES]
-    assert row.citations[0].passage_id == PASSAGES[0].id
+    assert [p.id for p in row.passages] == [p.id for p in passages]
+    assert row.citations[0].passage_id == passages[0].id
     assert (row.outcome, row.candidate, row.prompt) == ("ok", "strong", Prompt("grounded", "Cite.").id)
     assert row.usage is not None
     assert row.cost == pytest.approx((row.usage.input_tokens + 2 * row.usage.output_tokens) / 1e6)
@@ -119,18 +80,17 @@ async def test_a_stream_brings_citations_as_they_are_written_and_usage_at_the_en
     assert cited == ["[1]", "[2]"]
     assert finish == ["stop"]
     assert usage is not None
-    (row,) = await logged(log)
+    (row,) = await inferences(log)
     assert ids == {row.id}
     assert row.usage is not None
     assert row.usage.output_tokens == usage.completion_tokens
 
 
-async def test_the_stream_without_usage_is_the_models_own_and_ends_with_done(url: str, upstream: FakeUpstream) -> None:
+async def test_the_stream_without_usage_is_the_models_own_and_ends_with_done(
+    http: httpx.AsyncClient, upstream: FakeUpstream
+) -> None:
     upstream.script = Reply(text="no citation here")
-    async with httpx.AsyncClient() as http:
-        response = await http.post(
-            f"{url}/v1/chat/completions", json={"model": "default", "messages": USER, "stream": True}
-        )
+    response = await http.post("/v1/chat/completions", json={"model": "default", "messages": USER, "stream": True})
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.text.endswith("data: [DONE]\n\n")
     assert '"usage"' not in response.text
@@ -185,7 +145,7 @@ async def test_housekeeping_is_not_searched_for_and_is_marked(
     task = "### Task:\nGenerate a title.\n### Chat History:\n<chat_history>annual leave</chat_history>"
     await client.chat.completions.create(model="default", messages=[{"role": "user", "content": task}])
     assert upstream.last.json["messages"] == [{"role": "user", "content": task}]
-    (row,) = await logged(log)
+    (row,) = await inferences(log)
     assert row.housekeeping
     assert row.passages == ()
 
@@ -206,9 +166,8 @@ async def test_housekeeping_is_not_searched_for_and_is_marked(
         (b"[" * 100_000, None),
     ],
 )
-async def test_bad_input_is_told_by_name(url: str, body: bytes, param: str | None) -> None:
-    async with httpx.AsyncClient() as http:
-        response = await http.post(f"{url}/v1/chat/completions", content=body)
+async def test_bad_input_is_told_by_name(http: httpx.AsyncClient, body: bytes, param: str | None) -> None:
+    response = await http.post("/v1/chat/completions", content=body)
     assert response.status_code == 400
     error = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
@@ -216,15 +175,14 @@ async def test_bad_input_is_told_by_name(url: str, body: bytes, param: str | Non
     assert error["param"] == param
 
 
-async def test_a_body_over_the_limit_is_refused(url: str) -> None:
-    async with httpx.AsyncClient() as http:
-        declared = await http.post(f"{url}/v1/chat/completions", content=b" " * 1_000_001)
+async def test_a_body_over_the_limit_is_refused(http: httpx.AsyncClient) -> None:
+    declared = await http.post("/v1/chat/completions", content=b" " * 1_000_001)
 
-        async def chunks() -> AsyncIterator[bytes]:
-            for _ in range(20):
-                yield b" " * 100_000
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b" " * 100_000
 
-        streamed = await http.post(f"{url}/v1/chat/completions", content=chunks())
+    streamed = await http.post("/v1/chat/completions", content=chunks())
     assert (declared.status_code, streamed.status_code) == (413, 413)
 
 
@@ -254,7 +212,7 @@ async def test_a_failure_before_the_first_byte_has_its_real_status_and_a_row(
     assert "sk-upstream-secret" not in caught.value.message
     if reply.status == 429:
         assert caught.value.response.headers["retry-after"] == "7"
-    (row,) = await logged(log)
+    (row,) = await inferences(log)
     assert row.outcome == "failed"
     assert row.error
 
@@ -267,17 +225,16 @@ async def test_an_unreachable_model_is_named(log: MemoryLog) -> None:
     assert "127.0.0.1:9" in response.json()["error"]["message"]
 
 
-async def test_a_stream_that_breaks_says_so_and_still_ends(url: str, upstream: FakeUpstream, log: MemoryLog) -> None:
+async def test_a_stream_that_breaks_says_so_and_still_ends(
+    http: httpx.AsyncClient, upstream: FakeUpstream, log: MemoryLog
+) -> None:
     upstream.script = Reply(text="one two three four", delay=0.005, cut=3, reset=True)
-    async with httpx.AsyncClient() as http:
-        response = await http.post(
-            f"{url}/v1/chat/completions", json={"model": "default", "messages": USER, "stream": True}
-        )
+    response = await http.post("/v1/chat/completions", json={"model": "default", "messages": USER, "stream": True})
     assert response.status_code == 200
     events = response.text.strip().split("\n\n")
     assert events[-1] == "data: [DONE]"
     assert '"code":"stream_broken"' in events[-2]
-    (row,) = await logged(log)
+    (row,) = await inferences(log)
     assert row.outcome == "broken"
     assert row.choices[0].text
 
@@ -309,7 +266,7 @@ async def test_a_fault_of_ours_in_mid_stream_is_told_without_its_words(
     assert "its log says what" in response.text
     assert "secret" not in response.text
     assert response.text.endswith("data: [DONE]\n\n") == (path != "/v1/messages")
-    (row,) = await logged(log)
+    (row,) = await inferences(log)
     assert (row.outcome, row.choices[0].text) == ("broken", "one ")
 
 
@@ -323,4 +280,4 @@ async def test_two_hundred_at_once_each_get_their_own_answer(client: AsyncOpenAI
         assert content.endswith(f"zebra {n}")
 
     await asyncio.gather(*(ask(n) for n in range(200)))
-    assert len({row.id for row in await logged(log)}) == 200
+    assert len({row.id for row in await inferences(log)}) == 200

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from rungwise_server.log.memory import MemoryLog
-from rungwise_server.records import Inference, LogQuery
+from rungwise_server.records import Inference
+from rungwise_server.testing.log import inferences
 from rungwise_server.testing.upstream import FakeUpstream, Reply
 
 USER = [{"role": "user", "content": "how many days of annual leave ?"}]
@@ -31,8 +32,7 @@ PHASES = {
 async def logged(log: MemoryLog, count: int) -> Sequence[Inference]:
     async with asyncio.timeout(5):
         while True:
-            rows = [r async for r in log.read(LogQuery(kind="inference")) if isinstance(r, Inference)]
-            if len(rows) >= count:
+            if len(rows := await inferences(log)) >= count:
                 return rows
             await asyncio.sleep(0.01)
 
@@ -40,26 +40,25 @@ async def logged(log: MemoryLog, count: int) -> Sequence[Inference]:
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("surface", SURFACES)
 async def test_the_model_sees_it_within_a_second(
-    url: str, upstream: FakeUpstream, log: MemoryLog, surface: str, phase: str
+    http: httpx.AsyncClient, upstream: FakeUpstream, log: MemoryLog, surface: str, phase: str
 ) -> None:
     upstream.script, stream = PHASES[phase]
     path, fields = SURFACES[surface]
     calls = 3 if surface == "prompts" and not stream else 1  # streams of several prompts come one after the other
     body = {"model": "default", "stream": stream, **fields}
-    async with httpx.AsyncClient(timeout=60) as http:
 
-        async def ask() -> None:
-            async with http.stream("POST", url + path, json=body) as response:
-                async for _ in response.aiter_bytes():
-                    pass
+    async def ask() -> None:
+        async with http.stream("POST", path, json=body) as response:
+            async for _ in response.aiter_bytes():
+                pass
 
-        asking = asyncio.create_task(ask())
-        async with asyncio.timeout(5):
-            while len(upstream.requests) < calls or (upstream.script.delay and not upstream.last.sent):
-                await asyncio.sleep(0.01)
-        asking.cancel()
-        await asyncio.wait([asking])
-        for seen in list(upstream.requests):
-            assert await upstream.left(seen, timeout=1.0)
+    asking = asyncio.create_task(ask())
+    async with asyncio.timeout(5):
+        while len(upstream.requests) < calls or (upstream.script.delay and not upstream.last.sent):
+            await asyncio.sleep(0.01)
+    asking.cancel()
+    await asyncio.wait([asking])
+    for seen in list(upstream.requests):
+        assert await upstream.left(seen, timeout=1.0)
     rows = await logged(log, calls)
     assert [row.outcome for row in rows] == ["cancelled"] * calls

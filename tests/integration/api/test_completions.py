@@ -9,9 +9,8 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types import Completion
 
-from rungwise_server.engine import Engine
 from rungwise_server.log.memory import MemoryLog
-from rungwise_server.records import Inference, LogQuery
+from rungwise_server.testing.log import inferences
 from rungwise_server.testing.upstream import FakeUpstream, Reply, Seen
 
 QUESTION = "how many days of annual leave ?"
@@ -38,10 +37,6 @@ def _ended(event: str) -> str:
     return event.removeprefix("data: ").replace('"finish_reason":null', '"finish_reason":"stop"')
 
 
-async def rows(log: MemoryLog) -> list[Inference]:
-    return [r async for r in log.read(LogQuery(kind="inference")) if isinstance(r, Inference)]
-
-
 def texts(chunks: list[Completion]) -> dict[int, str]:
     said: dict[int, str] = {}
     for chunk in chunks:
@@ -61,7 +56,7 @@ async def test_a_prompt_is_retrieved_for_routed_cited_and_logged(
     (cited,) = choice.model_dump()["annotations"]
     assert choice.text[cited["url_citation"]["start_index"] : cited["url_citation"]["end_index"]] == "[1]"
     assert completion.usage is not None
-    (row,) = await rows(log)
+    (row,) = await inferences(log)
     assert (row.id, row.surface, row.query) == (completion.id, "completions", QUESTION)
     assert completion.id.startswith("cmpl-")
     assert row.citations
@@ -98,7 +93,7 @@ async def test_several_prompts_and_choices_come_in_order(http: httpx.AsyncClient
         said, usage = {choice.index: choice.text for choice in first.choices}, first.usage
     assert all(said[index].endswith(f"zebra {index // 2}") for index in range(24))
     assert len(said) == 24
-    kept = await rows(log)
+    kept = await inferences(log)
     assert {row.id for row in kept} == {first.id, *(f"{first.id}-{n}" for n in range(1, 12))}
     assert usage is not None
     assert usage.completion_tokens == sum(row.usage.output_tokens for row in kept if row.usage)
@@ -194,7 +189,7 @@ async def test_a_failure_has_its_real_status(
     response = await http.post("/v1/completions", json=body)
     assert (response.status_code, response.headers["retry-after"]) == (429, "7")
     assert "slow down" in response.json()["error"]["message"]
-    assert {row.outcome for row in await rows(log)} <= {"failed", "cancelled"}
+    assert {row.outcome for row in await inferences(log)} <= {"failed", "cancelled"}
     missing = await http.post("/v1/completions", json={**body, "model": "nobody"})
     assert (missing.status_code, missing.json()["error"]["param"]) == (404, "model")
 
@@ -213,7 +208,7 @@ async def test_a_stream_that_breaks_says_so_and_still_ends(
     assert response.status_code == 200
     assert events[-1] == "data: [DONE]"
     assert json.loads(events[-2].removeprefix("data: "))["error"]["code"] == "stream_broken"
-    assert [row.outcome for row in await rows(log)][-1] == "broken"
+    assert [row.outcome for row in await inferences(log)][-1] == "broken"
 
 
 async def test_of_several_prompts_one_that_fails_later_ends_the_stream(
@@ -228,13 +223,10 @@ async def test_of_several_prompts_one_that_fails_later_ends_the_stream(
     assert events[-1] == "data: [DONE]"
 
 
-async def test_openais_client_asks_streams_and_learns_of_errors(
-    url: str, engine: Engine, upstream: FakeUpstream
-) -> None:
-    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client:
-        completion = await client.completions.create(model="default", prompt=["zebra", "okapi"])
-        assert [choice.text.split()[-1] for choice in completion.choices] == ["zebra", "okapi"]
-        stream = await client.completions.create(model="default", prompt="zebra", stream=True)
-        assert "".join([chunk.choices[0].text async for chunk in stream]).endswith("zebra")
-        with pytest.raises(openai.BadRequestError, match="Send the text"):
-            await client.completions.create(model="default", prompt=[1, 2])
+async def test_openais_client_asks_streams_and_learns_of_errors(client: AsyncOpenAI) -> None:
+    completion = await client.completions.create(model="default", prompt=["zebra", "okapi"])
+    assert [choice.text.split()[-1] for choice in completion.choices] == ["zebra", "okapi"]
+    stream = await client.completions.create(model="default", prompt="zebra", stream=True)
+    assert "".join([chunk.choices[0].text async for chunk in stream]).endswith("zebra")
+    with pytest.raises(openai.BadRequestError, match="Send the text"):
+        await client.completions.create(model="default", prompt=[1, 2])

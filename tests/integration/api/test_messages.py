@@ -19,8 +19,9 @@ from rungwise_server.models.litellm import LiteLLM
 from rungwise_server.models.openai_compatible import OpenAICompatible
 from rungwise_server.prompt import Prompt
 from rungwise_server.protocols import ChatModel
-from rungwise_server.records import Feedback, Inference, LogQuery
+from rungwise_server.records import Feedback, LogQuery
 from rungwise_server.testing.engine import small_engine
+from rungwise_server.testing.log import inferences
 from rungwise_server.testing.retrieval_embedder import HashEmbedder
 from rungwise_server.testing.retrieval_index import MemoryIndex
 from rungwise_server.testing.retriever import passage
@@ -91,10 +92,6 @@ async def listen(http: httpx.AsyncClient, **fields: Any) -> list[Any]:
     return events
 
 
-async def rows(log: MemoryLog) -> list[Inference]:
-    return [r async for r in log.read(LogQuery(kind="inference")) if isinstance(r, Inference)]
-
-
 @pytest.mark.parametrize("model", ["wire", "claude", "quotes"])
 async def test_a_message_with_citations_a_log_row_and_feedback(
     http: httpx.AsyncClient, url: str, upstream: FakeUpstream, log: MemoryLog, model: str
@@ -111,7 +108,7 @@ async def test_a_message_with_citations_a_log_row_and_feedback(
     assert (cited.cited_text, cited.title) == (PASSAGES[0].text, "Handbook")
     assert cited.source == f"{url}/v1/sources/{PASSAGES[0].id}"
     assert len({c.source for c in block.citations if c.type == "search_result_location"}) == len(block.citations)
-    (row,) = await rows(log)
+    (row,) = await inferences(log)
     assert (row.id, row.surface, row.caller.user) == (message.id, "messages", "ana")
     assert row.choices[0].text == block.text
     if model != "quotes":
@@ -292,7 +289,7 @@ async def test_a_stream_that_breaks_ends_with_the_error(
     with pytest.raises(anthropic.APIStatusError, match="broke off"):
         async with client.messages.stream(model="wire", max_tokens=9, messages=QUESTION) as stream:
             await stream.get_final_message()
-    assert {row.outcome for row in await rows(log)} == {"broken"}
+    assert {row.outcome for row in await inferences(log)} == {"broken"}
 
 
 async def test_who_may_not_ask_or_asks_for_what_is_not_there(url: str, client: AsyncAnthropic) -> None:

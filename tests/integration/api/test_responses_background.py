@@ -34,17 +34,6 @@ SLOW = Reply(text="word " * 1000, delay=0.02)
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream() as fake:
-        yield fake
-
-
-@pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
-
-
-@pytest.fixture
 def kept(tmp_path: Path) -> Iterator[KeptStore]:
     database = open_database(f"sqlite:///{tmp_path / 'kept.db'}")
     yield SqlKept(database)

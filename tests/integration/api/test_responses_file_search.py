@@ -59,11 +59,6 @@ async def upstream() -> AsyncIterator[FakeUpstream]:
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
-
-
-@pytest.fixture
 async def client(upstream: FakeUpstream, log: MemoryLog) -> AsyncIterator[AsyncOpenAI]:
     index, embedder, kept, sparse = MemoryIndex(), HashEmbedder(), MemoryKept(), Bm25Encoder()
     for name in ("vs_ana", "handbook"):

@@ -1,7 +1,5 @@
 """`rewrite_query`: a model makes a short query of what a person asks, and a search goes on without it."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import msgspec
 import pytest
@@ -11,8 +9,8 @@ from rungwise_server.app import create_app
 from rungwise_server.engine import Engine
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
-from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.engine import small_engine
+from rungwise_server.testing.log import inferences
 from rungwise_server.testing.models import ScriptedModel
 from rungwise_server.testing.serving import fake_parts, listening
 from rungwise_server.testing.upstream import FakeUpstream, Reply
@@ -23,25 +21,10 @@ TRIMMED = ASKED.strip()
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream() as fake:
-        yield fake
-
-
-@pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
-
-
-@pytest.fixture
 def engine(upstream: FakeUpstream, log: MemoryLog) -> Engine:
     """Answers with a model that nobody asks here, and housekeeping with one at the upstream."""
     cheap = OpenAICompatible(url=upstream.url, model="up-model")
     return small_engine(ScriptedModel([]), others={"cheap": cheap}, passages=[], log=log)
-
-
-async def rows(log: MemoryLog) -> list[Inference]:
-    return [row async for row in log.read(LogQuery(housekeeping=True)) if isinstance(row, Inference)]
 
 
 async def searched(engine: Engine, query: object) -> list[str]:
@@ -62,7 +45,7 @@ async def test_the_cheapest_model_that_writes_is_asked(upstream: FakeUpstream, l
     assert [message["role"] for message in asked] == ["user"]
     assert asked[0]["content"].startswith("### Task:\n")
     assert f"<query>\n{TRIMMED}\n</query>" in asked[0]["content"]
-    logged = (await rows(log))[0]
+    logged = (await inferences(log))[0]
     assert (logged.surface, logged.candidate) == ("vector_stores.search", "cheap")
     assert logged.housekeeping
     assert logged.passages == ()
@@ -90,7 +73,7 @@ async def test_what_is_no_query_leaves_the_query_as_it_was(
 async def test_a_search_does_not_wait_for_long(upstream: FakeUpstream, log: MemoryLog, engine: Engine) -> None:
     upstream.script = lambda _: Reply(hang=float("inf"))
     assert await rewrite(ASKED, engine, Caller(), seconds=0.05) == TRIMMED
-    assert [row.outcome for row in await rows(log)] == ["cancelled"]
+    assert [row.outcome for row in await inferences(log)] == ["cancelled"]
 
 
 async def test_without_a_model_that_writes_nobody_is_asked(upstream: FakeUpstream, engine: Engine) -> None:
