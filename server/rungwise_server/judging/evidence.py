@@ -5,6 +5,7 @@ scripts without spaces are read as character bigrams. Numbers are not forgiven a
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from rungwise_server.text.overlap import likely_language, related, terms
-from rungwise_server.text.sentences import units, unspaced
+from rungwise_server.text.sentences import UNSPACED, units, unspaced
 
 Floats = NDArray[np.float64]
 
@@ -20,8 +21,17 @@ _TOGETHER = 3  # units that a sentence may be drawn together from
 _NEARLY = 0.75  # a unit with less of the words says no to something else
 _GRAM = 5  # characters; of scripts without spaces, 2
 _THOUSANDS = re.compile(r"(?<=\d)[,.\u202f\u00a0](?=\d{3}(?!\d))")
+_WORD = re.compile(f"[{UNSPACED}]|[^\\W\\d_{UNSPACED}]+")
+_SPELLED = {
+    "0": "zero null", "1": "one first a eins ein eine einen einem erste 一", "2": "two second twice zwei zweite 二 两",
+    "3": "three third drei dritte 三", "4": "four fourth vier vierte 四", "5": "five fifth fünf fünfte 五",
+    "6": "six sixth sechs 六", "7": "seven seventh sieben 七", "8": "eight eighth acht 八", "9": "nine ninth neun 九",
+    "10": "ten tenth zehn 十", "11": "eleven elf", "12": "twelve zwölf", "15": "fifteen fünfzehn",
+    "20": "twenty zwanzig", "30": "thirty dreißig", "40": "forty vierzig", "50": "fifty fünfzig half",
+    "60": "sixty sechzig", "90": "ninety neunzig", "100": "hundred hundert 百",
+}  # fmt: skip
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_NAME = re.compile(r"(?<=[^\W\d_.!?:][ ,;(])[^\W\d_a-z][\w'’-]+")
+_NAME = re.compile(r"(?<=[^.!?:\s][ (])[^\W\d_a-z][\w'’-]+")
 _APART = re.compile(r"[\W_]+")
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|neither|nor|cannot|without|nicht|kein\w*|nie|niemals|ne|jamais|aucun\w*|nunca|ningun\w*)\b"
@@ -34,9 +44,9 @@ class Words(Struct, frozen=True):
     """What the passages have of one sentence, each from 0 to 1.
 
     `words`: of its words, by their rarity, in the three units that have most of them; `spelled`: of its runs of five
-    characters, anywhere; `numbers` and `names`: of those, 1 where it has none; `negated`: 1 where the unit with most of
-    its words has nearly all of them and just one of the two says no. `passage` and `unit` are that unit's; -1 and
-    empty where no word is shared.
+    characters, anywhere; `names`: of its names, 1 where it has none; `numbers`: 0 where one of them is nowhere;
+    `negated`: 1 where the unit with most of its words has nearly all of them and just one of the two says no.
+    `passage` and `unit` are that unit's; -1 and empty where no word is shared.
     """
 
     words: float
@@ -62,7 +72,7 @@ class Evidence:
         self._units = [(number, unit.text) for number, passage in enumerate(passages) for unit in units(passage)]
         self._whole = whole
         self._grams: dict[int, set[str]] = {}
-        self._numbers = set(_NUMBER.findall(whole))
+        self._numbers = set(_NUMBER.findall(whole)) | _spelled_out(whole)
         self._having: dict[str, list[int]] = {}
         self._near: dict[str, list[str]] = {}
         for row, (_, text) in enumerate(self._units):
@@ -78,7 +88,8 @@ class Evidence:
     def of(self, sentence: str) -> Words:
         """The signals of one sentence."""
         folded = _folded(sentence)
-        asked, numbers, names = self._terms(sentence), _NUMBER.findall(folded), _NAME.findall(folded)
+        asked, numbers = self._terms(sentence), _NUMBER.findall(folded)
+        names = [name for name in _NAME.findall(folded) if name[0].isupper()]
         rows = len(self._units)
         if not rows or not asked:
             return Words(0.0, 0.0, 0.0, 0.0, 0.0, -1, "")
@@ -97,7 +108,7 @@ class Evidence:
         return Words(
             words=float(has[order[:_TOGETHER]].max(0) @ worth),
             spelled=self._spelled(folded),
-            numbers=sum(number in self._numbers for number in numbers) / len(numbers) if numbers else 1.0,
+            numbers=float(all(number in self._numbers for number in numbers)),
             names=sum(self._has(name) for name in names) / len(names) if names else 1.0,
             negated=float(scores[best] >= _NEARLY and bool(_NEGATION.search(sentence)) != bool(_NEGATION.search(unit))),
             passage=number,
@@ -123,7 +134,13 @@ def _alike(term: str, word: str) -> float:
 
 
 def _folded(text: str) -> str:
-    return _THOUSANDS.sub("", text)
+    return _THOUSANDS.sub("", unicodedata.normalize("NFKC", text))
+
+
+def _spelled_out(text: str) -> set[str]:
+    """The digits of what the passages write as words; never the other way: `one` is seldom a number."""
+    words = set(_WORD.findall(text.casefold()))
+    return {digits for digits, forms in _SPELLED.items() if not words.isdisjoint(forms.split())}
 
 
 def _grams(text: str, size: int) -> set[str]:

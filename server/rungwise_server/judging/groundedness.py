@@ -22,14 +22,14 @@ from rungwise_server.text.overlap import likely_language
 from rungwise_server.text.sentences import unspaced
 from rungwise_server.types import Passage
 
-SUPPORTED = 0.5
+SUPPORTED = 0.45
 """A sentence below this is to be marked as unsupported."""
 NOTHING_CLAIMED = 0.5
 """The value of an answer that claims nothing. People's grades of such answers are as far apart as they can be."""
 
 _OPEN = (0.2, 0.85)  # a sentence with more or less of its words is decided by them: embedding is what takes the time
 _EMBEDDED = 64  # sentences of one answer; words decide the others
-_NUMBERS, _NAMES, _NEGATED = 0.4, 0.2, 0.4  # what a sentence loses when all its numbers are wrong, and so on
+_NUMBERS, _NAMES, _NEGATED = 0.6, 0.2, 0.6  # what a sentence loses by a wrong number, all names unknown, a misplaced no
 
 
 class Support(Struct, frozen=True):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rungwise_server.text.sentences import Unit, units
+from rungwise_server.text.sentences import Unit, spans, units, unspaced
 
 
 def texts(text: str) -> list[str]:
@@ -149,3 +149,20 @@ def test_any_text(text: str) -> None:
 def test_only_the_beginning_of_an_endless_passage_is_read() -> None:
     assert len(texts("Here is one more. " * 5000)) < 1000
     assert texts("." * 100_000 + " a") == []
+
+
+@given(st.text(st.sampled_from("ab .;,!?。！x1 \n\u3000"), max_size=1500))
+def test_spans_lie_in_order_and_miss_only_white_space(text: str) -> None:
+    at = 0
+    for start, end in spans(text):
+        assert at <= start < end <= len(text)
+        assert not text[at:start].strip()
+        assert text[start:end] == text[start:end].strip()
+        at = end
+    assert not text[at:].strip()
+
+
+def test_what_is_written_without_spaces() -> None:
+    assert unspaced("文書には答えがありません。")
+    assert not unspaced("The word 文書 means document.")
+    assert not unspaced("")
