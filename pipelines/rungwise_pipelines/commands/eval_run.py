@@ -15,7 +15,7 @@ from rungwise_pipelines.commands.output import emit, note, say, table
 if TYPE_CHECKING:
     from rungwise_pipelines.evaluation.job import Order, Prepared
     from rungwise_pipelines.evaluation.report import Report
-    from rungwise_pipelines.evaluation.run import Outcome
+    from rungwise_pipelines.evaluation.run import Outcome, Progress
     from rungwise_server.config.settings import Settings
     from rungwise_server.eval_sets import EvalSets
     from rungwise_server.evals import EvalRun
@@ -146,7 +146,6 @@ def compare(
 async def _run(settings: "Settings", order: "Order", yes: bool, metric: str, html: Path | None, as_json: bool) -> bool:
     from rungwise_pipelines.evaluation.job import carry_out, prepare
     from rungwise_pipelines.evaluation.report import report_of
-    from rungwise_pipelines.evaluation.run import Progress
     from rungwise_pipelines.progress import on_stderr
     from rungwise_server.bootstrap import open_house
 
@@ -158,9 +157,13 @@ async def _run(settings: "Settings", order: "Order", yes: bool, metric: str, htm
         _foretell(prepared, settings.ledger.currency)
         _agree(prepared, yes)
         with on_stderr() as shown:
-            shown.begin("answers", len(prepared.wanted))
+            part = ""
 
-            def told(progress: Progress) -> None:
+            def told(progress: "Progress") -> None:
+                nonlocal part
+                if progress.part != part:
+                    part = progress.part
+                    shown.begin(part, progress.total, done=progress.reused)
                 shown.advance(progress.done, _far(progress, settings.ledger.currency))
 
             ran, outcome = await carry_out(house, prepared, told)
@@ -174,7 +177,7 @@ async def _run(settings: "Settings", order: "Order", yes: bool, metric: str, htm
     else:
         _show(found, whole=False)
     _advise(ran, outcome, settings.ledger.currency)
-    return not outcome.failures and not outcome.left
+    return not outcome.failures and not outcome.left and not outcome.ungraded
 
 
 def _foretell(prepared: "Prepared", currency: str) -> None:
@@ -213,10 +216,7 @@ def _agree(prepared: "Prepared", yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def _far(progress: object, currency: str) -> str:
-    from rungwise_pipelines.evaluation.run import Progress
-
-    assert isinstance(progress, Progress)
+def _far(progress: "Progress", currency: str) -> str:
     parts = [f"{currency} {progress.spent:,.4f}"] if progress.spent else []
     if progress.running:
         parts.append(f"{progress.running} at once")
@@ -256,17 +256,18 @@ def _advise(ran: "EvalRun", outcome: "Outcome", currency: str) -> None:
         + (f", {currency} {outcome.spent:,.4f}" if outcome.spent else "")
     )
     for failure in outcome.failures[:20]:
-        note(f"{failure.candidate} on {failure.example}: {failure.why}")
+        note(f"{failure.who} on {failure.example}: {failure.why}")
     if len(outcome.failures) > 20:
         note(f"and {len(outcome.failures) - 20:,} more")
     again = "Run the same command again: only what is missing is asked."
+    left = f"{outcome.left:,} answers and the grades of {outcome.ungraded:,} are missing"
     match outcome.end:
         case "budget":
-            note(f"{outcome.left:,} answers were not asked for: they might cost more than --max-cost. {again}")
+            note(f"{left}: they might cost more than --max-cost. {again}")
         case "unpriced":
-            note(f"{outcome.left:,} answers were not asked for: a price is not known, so --max-cost cannot be kept.")
+            note(f"{left}: a price is not known, so --max-cost cannot be kept.")
         case "upstream":
-            note(f"{outcome.left:,} answers were not given: a model stayed away. {again}")
+            note(f"{left}: a model stayed away. {again}")
         case "done":
             if outcome.failures:
                 note(again)
@@ -282,6 +283,7 @@ def _emit(found: "Report", outcome: "Outcome | None" = None) -> None:
             "asked": outcome.asked,
             "reused": outcome.reused,
             "left": outcome.left,
+            "ungraded": outcome.ungraded,
             "spent": outcome.spent,
             "failures": msgspec.to_builtins(outcome.failures),
         }

@@ -78,11 +78,6 @@ class Estimate(Struct, frozen=True):
         candidates = tuple(one.candidate for one in self.candidates if one.cost is None and one.asked)
         return candidates + tuple(judge.judge for judge in self.judges if judge.each is None and judge.grades)
 
-    @property
-    def judging(self) -> float:
-        """What all judges of one answer cost."""
-        return sum(judge.each or 0.0 for judge in self.judges)
-
 
 async def past(log: InferenceLog, workload: str) -> dict[str, Past]:
     """The mean answers of a workload by candidate, `` of all."""

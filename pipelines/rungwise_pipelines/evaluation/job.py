@@ -97,7 +97,10 @@ async def carry_out(
 
     order, expected = prepared.order, prepared.estimate
     bounds = Bounds(
-        order.concurrency, order.max_cost, {one.candidate: one.each for one in expected.candidates}, expected.judging
+        order.concurrency,
+        order.max_cost,
+        {one.candidate: one.each for one in expected.candidates},
+        {judge.judge: judge.each or 0.0 for judge in expected.judges},
     )
     evaluation = Evaluation(
         prepared.engine,

@@ -1,15 +1,17 @@
-"""Candidates answer the examples of an eval set: each cell asked once, measured, judged, and nothing asked again.
+"""Candidates answer the examples of an eval set: each cell asked once, measured, graded, and nothing asked again.
 
-Every candidate has its own `Runner` (that of batches: it finds how many may run at once, and tries again what another
-attempt can mend), so that one whose model is slow or away holds up no other. What is asked and graded goes to the log
-as it comes; killed at any moment, a run goes on from there.
+First all answers, then what programs measure of them, then the judges: what this process reckons slows no answer whose
+time is taken. Every candidate, and every judge, has its own `Runner` (that of batches: it finds how many may run at
+once, and tries again what another attempt can mend), so that one whose model is slow or away holds up no other. What is
+asked and graded goes to the log as it comes; killed at any moment, a run goes on from there.
 """
 
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
@@ -20,8 +22,8 @@ from rungwise_pipelines.batch.run import Runner, Tally
 from rungwise_pipelines.evaluation.cells import ROUTE, Known, Wanted, attempt_id, request_fields
 from rungwise_pipelines.evaluation.metrics import answer_of, measure
 from rungwise_server.engine import Engine
-from rungwise_server.errors import Conflict, RungwiseError, UpstreamError
-from rungwise_server.evals import Answered, Cell, Example
+from rungwise_server.errors import Conflict, RungwiseError
+from rungwise_server.evals import Answered, Cell
 from rungwise_server.judging.groundedness import Groundedness
 from rungwise_server.protocols import InferenceLog, Judge
 from rungwise_server.records import Grade, Inference, LogQuery, LogRecord, Total
@@ -32,7 +34,7 @@ End = Literal["done", "budget", "unpriced", "upstream"]
 not known, so that cannot be kept; a candidate's model stayed away."""
 
 _READ = 500
-_PATIENCE = 60.0
+_TOLD = 5  # answers of a candidate that tell what the next one costs
 
 
 class Noted:
@@ -61,27 +63,28 @@ class Noted:
 
 
 class Failure(Struct, frozen=True):
-    """A cell that has no answer, or an answer that a judge has not graded."""
+    """An example that a candidate has not answered, or an answer that a judge has not graded, and why."""
 
     example: str
     question: str
-    candidate: str
+    who: str
     why: str
 
 
 class Progress(Struct):
-    """How far a run is. `reused` cells were in the log before."""
+    """How far a part of a run is. `reused` of it were in the log before; `trouble` is what is being tried again."""
 
-    cells: int
-    done: int = 0
-    reused: int = 0
+    part: Literal["answers", "grades"]
+    total: int
+    done: int
+    reused: int
     spent: float = 0.0
     running: int = 0
     trouble: str = ""
 
 
 class Outcome(Struct, frozen=True):
-    """What came of a run. `left` cells were not asked."""
+    """What came of a run. `left` answers were not asked for, and `ungraded` answers not graded by every judge."""
 
     cells: tuple[Cell, ...]
     failures: tuple[Failure, ...]
@@ -89,33 +92,26 @@ class Outcome(Struct, frozen=True):
     asked: int
     reused: int
     left: int
+    ungraded: int
     spent: float
     seconds: float
 
 
 class Bounds(Struct, frozen=True):
-    """How a run is held. `costs`: about what an answer of each candidate costs; `judging`: about what its judges do.
+    """How a run is held. `costs` and `judging`: about what an answer of a candidate costs, and a grade of a judge.
     `max_cost` is of this run, not of what was in the log before.
     """
 
     concurrency: int = 16
     max_cost: float | None = None
     costs: Mapping[str, float] = {}
-    judging: float = 0.0
+    judging: Mapping[str, float] = {}
     timeout: float = 600.0
-    patience: float = _PATIENCE
-
-
-class _Over(Conflict):
-    """The next cell might cost more than may be spent."""
-
-
-class Replaced(Conflict):
-    """Another candidate answered in the place of the one that was asked."""
+    patience: float = 60.0
 
 
 class Evaluation:
-    """One run.
+    """One run, once.
 
     Args:
         engine: its answers must pass through `log`, and so must those of judges.
@@ -139,13 +135,13 @@ class Evaluation:
         self._attempts = {id: one.attempts for id, one in known.items()}
         self._last = {id: one.last for id, one in known.items() if one.last}
         self._grades: dict[str, Grade] = {}
-        self._cells: dict[int, Cell] = {}
-        self._failures: dict[int, Failure] = {}
+        self._failures: list[Failure] = []
         self._runners: list[Runner] = []
         self._tallies: list[Tally] = []
         self._held = 0.0
+        self._paid: dict[str, list[float]] = {}
         self._end: End = "done"
-        self._progress = Progress(0)
+        self._progress = Progress("answers", 0, 0, 0)
 
     async def run(self, wanted: Sequence[Wanted]) -> Outcome:
         """Fill all cells, or as many as may be.
@@ -154,89 +150,167 @@ class Evaluation:
             SetupError: a person must mend something before it can go on; what was done is in the log.
         """
         began = time.monotonic()
-        self._progress = Progress(len(wanted), reused=sum(cell.id in self._answers for cell in wanted))
-        await self._read_grades(wanted)
-        by_candidate: dict[str, list[int]] = {}
-        for number, cell in enumerate(wanted):
-            by_candidate.setdefault(cell.candidate, []).append(number)
-        async with asyncio.TaskGroup() as group:
-            for numbers in by_candidate.values():
-                group.create_task(self._candidate(wanted, numbers))
-        left = len(wanted) - len(self._cells.keys() | self._failures.keys())
+        reused = await self._all_answers(wanted)
+        failed = len(self._failures)
+        answered = [cell for cell in wanted if cell.id in self._answers]
+        metrics = {cell.id: await self._measured(cell) for cell in answered}
+        await self._all_grades(answered)
+        cells = []
+        for cell in wanted:
+            if cell.id in self._answers:
+                cells.append(self._cell(cell, metrics[cell.id]))
+            elif last := self._last.get(cell.id):
+                outcome = "replaced" if last.outcome == "ok" else last.outcome
+                cells.append(Cell(cell.example.id, cell.candidate, last.id, outcome))
         return Outcome(
-            tuple(cell for _, cell in sorted(self._cells.items())),
-            tuple(failure for _, failure in sorted(self._failures.items())),
-            self._end,
-            sum(cell.outcome == "ok" for cell in self._cells.values()) - self._progress.reused,
-            self._progress.reused,
-            left,
-            self._log.spent,
-            time.monotonic() - began,
+            cells=tuple(cells),
+            failures=tuple(self._failures),
+            end=self._end,
+            asked=len(answered) - reused,
+            reused=reused,
+            left=len(wanted) - len(answered) - failed,
+            ungraded=sum(any(self._grade_of(judge, cell) is None for judge in self._judges) for cell in answered),
+            spent=self._log.spent,
+            seconds=time.monotonic() - began,
         )
 
-    async def _candidate(self, wanted: Sequence[Wanted], numbers: Sequence[int]) -> None:
+    async def _all_answers(self, wanted: Sequence[Wanted]) -> int:
+        """How many were there already."""
+        by_candidate: dict[str, list[Wanted]] = {}
+        for cell in wanted:
+            by_candidate.setdefault(cell.candidate, [])
+            if cell.id not in self._answers:
+                by_candidate[cell.candidate].append(cell)
+        missing = sum(map(len, by_candidate.values()))
+        reused = len(wanted) - missing
+        self._progress = Progress("answers", len(wanted), reused, reused)
+        async with asyncio.TaskGroup() as group:
+            for name, cells in by_candidate.items():
+                group.create_task(self._each(cells, self._ask, name, self._most(name)))
+        return reused
+
+    def _most(self, candidate: str) -> int:
+        """A model within this process would only wait for itself, and seem slow."""
+        within = candidate != ROUTE and not self._engine.candidates[candidate].generates
+        return 1 if within else self._bounds.concurrency
+
+    async def _all_grades(self, answered: Sequence[Wanted]) -> None:
+        await self._read_grades(answered)
+        total = len(answered) * len(self._judges)
+        self._progress = Progress("grades", total, len(self._grades), len(self._grades))
+        async with asyncio.TaskGroup() as group:
+            for judge in self._judges:
+                cells = [cell for cell in answered if self._grade_of(judge, cell) is None]
+                group.create_task(
+                    self._each(cells, partial(self._grade, judge), f"judge {judge.name}", self._bounds.concurrency)
+                )
+
+    async def _each(
+        self, cells: Sequence[Wanted], do: Callable[[Wanted], Awaitable[Asked]], who: str, most: int
+    ) -> None:
+        """Do something for each of `cells`."""
+        if not cells:
+            return
         tally = Tally()
 
         async def ask(line: Line) -> Asked:
-            return await self._fill(line.number, wanted[line.number])
+            return await do(cells[line.number])
 
         class Into:
-            """Failures, by cell; what was answered is noted already."""
+            """What was answered is noted already."""
 
             def answered(_, line: Line, answer: Asked) -> None:
                 """See Sink."""
+                self._progress.done += 1
 
             def failed(_, line: Line, error: Exception) -> None:
                 """See Sink."""
-                self._fail(line.number, wanted[line.number], error)
+                self._progress.done += 1
+                self._fail(cells[line.number], who, error)
 
-        def lines() -> Iterator[Line]:
-            return (Line(number, wanted[number].example.id, "", b"") for number in numbers)
-
+        lines = (Line(number, cell.example.id, "", b"") for number, cell in enumerate(cells))
         bounds = self._bounds
         runner = Runner(
-            ask,
-            Into(),
-            tally,
-            most=bounds.concurrency,
-            timeout=bounds.timeout,
-            patience=bounds.patience,
-            told=self._tell,
+            ask, Into(), tally, most=most, timeout=bounds.timeout, patience=bounds.patience, told=self._tell
         )
         self._runners.append(runner)
         self._tallies.append(tally)
-        end = await runner.run(lines())
+        end = await runner.run(lines)
         if end == "upstream" and self._end == "done":
             self._end = "upstream"
 
-    async def _fill(self, number: int, cell: Wanted) -> Asked:
-        """A cell's answer, its metrics and its grades."""
-        with self._affordable(self._price(cell)):
-            answer = self._answers.get(cell.id) or await self._ask(cell)
-            metrics = await measure(cell.example, answer, self._groundedness)
-            errors = []
-            for judge in self._judges:
-                try:
-                    grade = await self._grade(judge, cell.example, answer)
-                except UpstreamError as error:
-                    errors.append(error)
-                else:
-                    if grade.value is not None:
-                        metrics[judge.name] = grade.value
-            self._cells[number] = Cell(
-                cell.example.id, cell.candidate, answer.id, "ok", metrics, answer.cost, answer.first_ms, answer.total_ms
-            )
-        if errors:
-            raise errors[0]
-        self._progress.done += 1
-        return Asked(answer.id, b"", 200, answer.candidate, answer.usage, answer.cost)
+    async def _ask(self, cell: Wanted) -> Asked:
+        with self._affordable(self._price(cell.candidate)):
+            self._attempts[cell.id] = attempt = self._attempts.get(cell.id, 0) + 1
+            id = attempt_id(cell.id, attempt)
+            request = ChatRequest(id, cell.model, cell.example.messages, request_fields(cell.example), stream=True)
+            try:
+                async with await self._engine.chat(request, cell.example.caller, surface="eval") as answer:
+                    async for _ in answer:
+                        pass
+            finally:
+                if found := self._log.answers.pop(id, None):
+                    self._last[cell.id] = found
+        found = self._last[cell.id]
+        if cell.candidate not in (ROUTE, found.candidate):
+            raise Conflict(f"{found.candidate} answered in its place: {cell.candidate} failed.")
+        self._answers[cell.id] = found
+        if found.cost is not None:
+            self._paid.setdefault(cell.candidate, []).append(found.cost)
+        elif self._bounds.max_cost is not None:
+            self._stop("unpriced")
+        return Asked(id, b"", 200, found.candidate, found.usage, found.cost)
 
-    def _price(self, cell: Wanted) -> float:
-        """About what is still to pay for a cell."""
-        answer = self._answers.get(cell.id)
-        graded = answer and all(grade_id(judge, answer.id, cell.example.id) in self._grades for judge in self._judges)
-        asking = 0.0 if answer else self._bounds.costs.get(cell.candidate, 0.0)
-        return asking + (0.0 if graded else self._bounds.judging)
+    def _price(self, candidate: str) -> float:
+        """About what its next answer costs at the most: guessed, until some were paid."""
+        paid = self._paid.get(candidate, [])
+        return max(paid) if len(paid) >= _TOLD else self._bounds.costs.get(candidate, 0.0)
+
+    async def _measured(self, cell: Wanted) -> dict[str, float]:
+        return await measure(cell.example, self._answers[cell.id], self._groundedness)
+
+    async def _grade(self, judge: Judge, cell: Wanted) -> Asked:
+        example, answer = cell.example, self._answers[cell.id]
+        answered = Answered(example.messages, answer_of(answer), answer.passages, example.reference, example.answerable)
+        with self._affordable(self._bounds.judging.get(judge.name, 0.0)):
+            said = await judge.grade(answered, example.caller)
+        grade = Grade(
+            grade_id(judge, answer.id, example.id),
+            time.time(),
+            answer.id,
+            judge.rubric,
+            example.caller,
+            said.value,
+            judge=f"{judge.name}@{judge.hash}",
+            reason=said.reason,
+            example=example.id,
+        )
+        await self._log.append(grade)
+        self._grades[grade.id] = grade
+        return Asked(grade.id, b"")
+
+    def _grade_of(self, judge: Judge, cell: Wanted) -> Grade | None:
+        return self._grades.get(grade_id(judge, self._answers[cell.id].id, cell.example.id))
+
+    async def _read_grades(self, answered: Sequence[Wanted]) -> None:
+        ids = [
+            grade_id(judge, self._answers[cell.id].id, cell.example.id) for cell in answered for judge in self._judges
+        ]
+        for at in range(0, len(ids), _READ):
+            async for grade in self._log.read(LogQuery(kind="grade", ids=frozenset(ids[at : at + _READ]), own=True)):
+                assert isinstance(grade, Grade)
+                self._grades[grade.id] = grade
+
+    def _cell(self, cell: Wanted, metrics: dict[str, float]) -> Cell:
+        answer = self._answers[cell.id]
+        for judge in self._judges:
+            grade = self._grade_of(judge, cell)
+            metrics.pop(judge.name, None)  # never both under one name
+            if grade is not None and grade.value is not None:
+                metrics[judge.name] = grade.value
+        return Cell(
+            cell.example.id, cell.candidate, answer.id, "ok", metrics, answer.cost, answer.first_ms, answer.total_ms
+        )
 
     @contextmanager
     def _affordable(self, price: float) -> Iterator[None]:
@@ -251,68 +325,10 @@ class Evaluation:
         finally:
             self._held -= price
 
-    async def _ask(self, cell: Wanted) -> Inference:
-        self._attempts[cell.id] = attempt = self._attempts.get(cell.id, 0) + 1
-        id = attempt_id(cell.id, attempt)
-        request = ChatRequest(id, cell.model, cell.example.messages, request_fields(cell.example), stream=True)
-        try:
-            async with await self._engine.chat(request, cell.example.caller, surface="eval") as answer:
-                async for _ in answer:
-                    pass
-        finally:
-            if found := self._log.answers.pop(id, None):
-                self._last[cell.id] = found
-        found = self._last[cell.id]
-        if cell.candidate not in (ROUTE, found.candidate):
-            raise Replaced(f"{found.candidate} answered in its place: {cell.candidate} failed.")
-        self._answers[cell.id] = found
-        if self._bounds.max_cost is not None and found.cost is None:
-            self._stop("unpriced")
-        return found
-
-    async def _grade(self, judge: Judge, example: Example, answer: Inference) -> Grade:
-        id = grade_id(judge, answer.id, example.id)
-        if id in self._grades:
-            return self._grades[id]
-        answered = Answered(example.messages, answer_of(answer), answer.passages, example.reference, example.answerable)
-        said = await judge.grade(answered, example.caller)
-        grade = Grade(
-            id,
-            time.time(),
-            answer.id,
-            judge.rubric,
-            example.caller,
-            said.value,
-            judge=f"{judge.name}@{judge.hash}",
-            reason=said.reason,
-            example=example.id,
-        )
-        await self._log.append(grade)
-        self._grades[id] = grade
-        return grade
-
-    async def _read_grades(self, wanted: Sequence[Wanted]) -> None:
-        ids = [
-            grade_id(judge, answer.id, cell.example.id)
-            for cell in wanted
-            if (answer := self._answers.get(cell.id))
-            for judge in self._judges
-        ]
-        for at in range(0, len(ids), _READ):
-            async for grade in self._log.read(LogQuery(kind="grade", ids=frozenset(ids[at : at + _READ]), own=True)):
-                assert isinstance(grade, Grade)
-                self._grades[grade.id] = grade
-
-    def _fail(self, number: int, cell: Wanted, error: Exception) -> None:
-        if isinstance(error, _Over):
-            return
-        why = error.message if isinstance(error, RungwiseError) else repr(error)
-        self._failures[number] = Failure(cell.example.id, cell.example.question, cell.candidate, why)
-        self._progress.done += 1
-        last = self._last.get(cell.id)
-        if number not in self._cells and last is not None:
-            outcome = "replaced" if isinstance(error, Replaced) else last.outcome
-            self._cells[number] = Cell(cell.example.id, cell.candidate, last.id, outcome)
+    def _fail(self, cell: Wanted, who: str, error: Exception) -> None:
+        if not isinstance(error, _Over):
+            why = error.message if isinstance(error, RungwiseError) else repr(error)
+            self._failures.append(Failure(cell.example.id, cell.example.question, who, why))
 
     def _stop(self, end: End) -> None:
         self._end = end
@@ -325,6 +341,10 @@ class Evaluation:
         progress.running = sum(tally.running for tally in self._tallies)
         progress.trouble = next((tally.trouble for tally in self._tallies if tally.trouble), "")
         self._told(progress)
+
+
+class _Over(Conflict):
+    """The next answer might cost more than may be spent."""
 
 
 def grade_id(judge: Judge, inference: str, example: str) -> str:

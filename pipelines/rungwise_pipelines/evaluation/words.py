@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from rungwise_pipelines.evaluation.compare import Pair
 from rungwise_pipelines.evaluation.report import Part, Report, Standing
 from rungwise_server.judging.certificates.intervals import Interval
@@ -21,16 +23,20 @@ MEANING = {
 
 
 def columns_of(part: Part) -> tuple[str, ...]:
-    """The head of the table of candidates."""
-    return ("candidate", *_metrics(part), "cost/1,000", "first", "p50", "p95", "n")
+    """The head of the table of candidates: one a column."""
+    return ("", *(one.candidate for one in part.standings))
 
 
 def rows_of(part: Part) -> Iterator[tuple[str, ...]]:
-    """A row a candidate."""
-    for one in part.standings:
-        means = (_interval(one.metrics.get(metric)) for metric in _metrics(part))
-        times = (_time(ms) for ms in (one.first_ms, one.p50_ms, one.p95_ms))
-        yield (one.candidate, *means, _money(one.cost_per_1000), *times, _count(one, part.examples))
+    """A row a metric, the one that candidates are compared by first; then answers, money and time."""
+    metrics = dict.fromkeys(name for one in part.standings for name in one.metrics)
+    for metric in sorted(metrics, key=lambda name: name != part.headline):
+        yield (metric, *(_interval(one.metrics.get(metric)) for one in part.standings))
+    yield ("answers", *(_count(one, part.examples) for one in part.standings))
+    yield ("cost of 1,000", *(_money(one.cost_per_1000) for one in part.standings))
+    yield ("first byte, median", *(_time(one.first_ms) for one in part.standings))
+    yield ("whole, median", *(_time(one.p50_ms) for one in part.standings))
+    yield ("whole, 95 %", *(_time(one.p95_ms) for one in part.standings))
 
 
 def lines_of(part: Part) -> Iterator[str]:
@@ -49,13 +55,15 @@ def lines_of(part: Part) -> Iterator[str]:
 def sentence_of(pair: Pair) -> str:
     """What is known of two candidates, and what would tell more."""
     apart, power = pair.difference, pair.power
-    sums = f"{_points(apart.estimate)} ({_points(apart.low)} to {_points(apart.high)})"
     tally = f"better on {pair.wins}, worse on {pair.losses}, alike on {pair.ties}"
-    chance = f"p = {_p(pair.corrected)}"
+    chance = f"p {_p(pair.corrected)}"
     if pair.told_apart:
         better, worse = (pair.first, pair.second) if apart.estimate > 0 else (pair.second, pair.first)
-        return f"{better} is better than {worse}: {pair.first} has {sums} points more, {tally}; {chance}."
-    said = f"{pair.first} and {pair.second} cannot be told apart: {sums} points, {tally}; {chance}."
+        by = _by(apart) if apart.estimate > 0 else _by(_turned(apart))
+        return f"{better} is better than {worse} by {by} points: {pair.first} is {tally}; {chance}."
+    said = (
+        f"{pair.first} and {pair.second} cannot be told apart: {_by(apart)} points, {pair.first} is {tally}; {chance}."
+    )
     if power.more:
         least = f"{power.at_least:,} at the least" if power.at_least < power.more else ""
         most = "no number would, if they are alike" if power.at_most is None else f"{power.at_most:,} at the most"
@@ -102,20 +110,14 @@ def pair_rows(part: Part, metrics: Sequence[str] = ()) -> Iterator[tuple[str, ..
                 _points(apart.estimate),
                 f"{_points(apart.low)} to {_points(apart.high)}",
                 f"{pair.wins}/{pair.losses}/{pair.ties}",
-                _p(pair.p),
-                _p(pair.corrected),
+                _p(pair.p).removeprefix("= "),
+                _p(pair.corrected).removeprefix("= "),
                 pair.test,
                 "" if pair.power.more is None else f"{pair.power.more:,}",
             )
 
 
 PAIR_COLUMNS = ("metric", "pair", "points", "interval", "better/worse/alike", "p", "corrected", "test", "more needed")
-
-
-def _metrics(part: Part) -> list[str]:
-    there = {name for one in part.standings for name in one.metrics}
-    names = [part.headline, *(name for one in part.standings for name in one.metrics)]
-    return [name for name in dict.fromkeys(names) if name in there]
 
 
 def _count(one: Standing, examples: int) -> str:
@@ -130,6 +132,14 @@ def _points(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 
+def _by(apart: Interval) -> str:
+    return f"{100 * apart.estimate:.1f} ({100 * apart.low:.1f} to {100 * apart.high:.1f})"
+
+
+def _turned(apart: Interval) -> Interval:
+    return replace(apart, estimate=-apart.estimate, low=-apart.high, high=-apart.low)
+
+
 def _money(cost: float | None) -> str:
     return "?" if cost is None else f"{cost:,.2f}"
 
@@ -139,7 +149,7 @@ def _time(ms: float | None) -> str:
 
 
 def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _short(text: str) -> str:
