@@ -31,7 +31,12 @@ def engines_of(
         SetupError: a part cannot be opened as configured; the message says what to do.
     """
     keys = {str(number): variant for number, variant in enumerate(variants)}
-    varied = settings.model_copy(update={"workloads": {key: variant.workload for key, variant in keys.items()}})
+    # A prompt that a variant brings may stand in no file yet.
+    workloads = {
+        key: variant.workload.model_copy(update={"prompt": ""}) if variant.prompt else variant.workload
+        for key, variant in keys.items()
+    }
+    varied = settings.model_copy(update={"workloads": workloads})
     built = build_engine(varied, index, embedder, log, client=client)
     bare = {name: replace(candidate, prompt=None) for name, candidate in built.candidates.items()}
     memories: dict[tuple[str, ...], Remembering] = {}

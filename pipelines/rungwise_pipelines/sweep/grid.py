@@ -184,17 +184,23 @@ def _once(settings: Sequence[Setting]) -> list[Setting]:
 
 
 def _named(settings: Sequence[Setting]) -> list[Setting]:
-    differ = [axis for axis in settings[0].axes if len({setting.axes[axis] for setting in settings}) > 1]
+    """With names that say what differs; that there is no retrieval is said in any case."""
+    values = {axis: {setting.axes[axis] for setting in settings} - {"", NONE} for axis in settings[0].axes}
     named = []
     for setting in settings:
-        shown = {axis: setting.axes[axis] for axis in differ if setting.axes[axis]}
-        if "passages" in shown:
-            shown["passages"] += " passages"
-        if shown.get("collections") == NONE:
-            shown["collections"] = "no retrieval"
-        name = ", ".join(shown.values()) or TODAY
+        shown = [_worded(axis, setting.axes[axis]) for axis in values if len(values[axis]) > 1 and setting.axes[axis]]
+        bare = not setting.workload.collections and any(other.workload.collections for other in settings)
+        if bare and _worded("collections", NONE) not in shown:
+            shown.append(_worded("collections", NONE))
+        name = ", ".join(shown) or TODAY
         named.append(replace(setting, name=f"{name} (today)" if setting is settings[0] and shown else name))
     return named
+
+
+def _worded(axis: str, value: str) -> str:
+    if axis == "passages":
+        return f"{value} passage" if value == "1" else f"{value} passages"
+    return "no retrieval" if axis == "collections" and value == NONE else value
 
 
 def _checked(tree: Tree, settings: Settings) -> tuple[Grid, list[Fault]]:

@@ -134,9 +134,7 @@ async def run(tools: Tools, prepared: Prepared, shown: Shown) -> tuple[Sweep, Se
     if end == "done":
         end = await _race(race, sheet, variants, prepared, metric, shown)
     if not np.isfinite(race.values).any():
-        why = _WHY[end] or f"no answer could be measured by {metric!r}."
-        first = f" {sheet.failures[0].why}" if sheet.failures else ""
-        raise BadRequest(f"There is nothing to tell yet: {why}{first} {_AGAIN if end != 'done' else ''}".rstrip())
+        raise _nothing(end, f"no answer could be measured by {metric!r}.", sheet)
     choice = race.choice()
     numbers = range(len(prepared.examples))
     cells = [[cell for n in numbers if (cell := sheet.cell(i, n)) is not None] for i in range(len(variants))]
@@ -192,7 +190,9 @@ async def _race(
             trouble = f", retrying: {progress.trouble[:100]}" if progress.trouble else ""
             shown.advance(progress.done, f"{settings}, {progress.spent:,.4f} spent{trouble}")
 
-        end = await sheet.fill(alive, range(size), bounds, told)
+        # What answers have cost is known better than what was reckoned.
+        held = replace(bounds, costs={**bounds.costs, **sheet.spent_each()})
+        end = await sheet.fill(alive, range(size), held, told)
         shown.end()
         for i in alive:
             hourly = sheet.hourly(i)
@@ -212,11 +212,11 @@ async def _headline(prepared: Prepared) -> str:
     """By which metric of programs: answers of today's setting to the first examples tell. Raises BadRequest."""
     sheet = prepared.sheet
     some = range(min(FIRST, len(prepared.examples)))
-    await sheet.fill([0], some, prepared.task.bounds, lambda _: None)
-    cells = [cell for n in some if (cell := sheet.cell(0, n)) is not None]
+    end = await sheet.fill([0], some, prepared.task.bounds, lambda _: None)
+    cells = [cell for n in some if (cell := sheet.cell(0, n)) is not None and cell.outcome == "ok"]
     told = Counter(name for cell in cells for name in cell.metrics)
-    if not cells and sheet.failures:
-        raise BadRequest(f"There is nothing to tell yet: {sheet.failures[0].why}")
+    if not cells:
+        raise _nothing(end, "no question was answered.", sheet)
     if found := headline(told, [judge.name for judge in sheet.judges], len(cells)):
         return found
     raise BadRequest(
@@ -250,6 +250,11 @@ def _gain(task: Task, written: Written, variants: Sequence[Setting], race: Race)
         training_examples=found.examples,
         held_out=held,
     )
+
+
+def _nothing(end: End, why: str, sheet: Sheet) -> BadRequest:
+    parts = ["There is nothing to tell yet:", _WHY[end] or why, *(failure.why for failure in sheet.failures[:1])]
+    return BadRequest(" ".join([*parts, *([_AGAIN] if end != "done" else [])]))
 
 
 def _alike(one: Setting, other: Setting) -> bool:

@@ -4,6 +4,7 @@ The work is that of `evaluation`: ids derived from what is asked, so that settin
 answer, a later sweep asks for nothing again, and neither does one that goes on after it was killed.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
@@ -119,6 +120,14 @@ class Sheet:
     def missing(self, settings: Sequence[int], examples: Collection[int]) -> int:
         """How many cells `fill` would see to, those in the log among them."""
         return sum(len(rows) for _, rows in self._by_engine(settings, frozenset(examples)))
+
+    def spent_each(self) -> dict[str, float]:
+        """What an answer of each candidate has cost on average."""
+        costs: dict[str, list[float]] = {}
+        for cell in self._done.values():
+            if cell.cost is not None:
+                costs.setdefault(cell.candidate, []).append(cell.cost)
+        return {candidate: math.fsum(spent) / len(spent) for candidate, spent in costs.items()}
 
     def price(self, candidate: str) -> Price | None:
         """What a candidate costs; None where that is not known."""

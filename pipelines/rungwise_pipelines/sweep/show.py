@@ -1,5 +1,6 @@
 """A sweep in words and rows, for the terminal and the page."""
 
+import math
 from collections.abc import Sequence
 
 from rungwise_pipelines.progress import duration
@@ -38,8 +39,8 @@ def lines_of(sweep: Sweep) -> list[str]:
         + (f"; dropping early spared {100 * spared:.0f} % of the grid's {sweep.full:,} answers." if spared > 0 else ".")
     )
     lines.append(
-        f"Intervals of {100 * sweep.level:.0f} % are of each setting alone; the verdict counts that the best was chosen "
-        f"out of {len(sweep.settings)}, and that all were looked at after every round."
+        f"Intervals of {100 * sweep.level:.0f} % are of each setting alone. The verdict counts in that the best was "
+        f"chosen out of {len(sweep.settings)}, and that all were looked at after every round."
     )
     failed = sum(tried.failed for tried in sweep.settings)
     if failed:
@@ -48,6 +49,11 @@ def lines_of(sweep: Sweep) -> list[str]:
             f"tries again."
         )
     return lines
+
+
+def firm(sweep: Sweep) -> bool:
+    """Whether the cheapest is the best, or shown to be nearly as good."""
+    return sweep.cheapest == sweep.best or sweep.worse_by <= NEAR
 
 
 def gain_line(gain: Gain) -> str:
@@ -84,13 +90,15 @@ def _verdict(sweep: Sweep) -> str:
             return f"Take {best.name!r}: it is the best; all others are shown to be worse."
         return f"Take {best.name!r}: it has the highest quality, and nothing cheaper is as good for all that is known."
     saved = ""
-    if best.cost_per_1000 and cheapest.cost_per_1000 is not None:
+    if cheapest.cost_per_1000 == 0:
+        saved = " It costs nothing."
+    elif best.cost_per_1000 and cheapest.cost_per_1000 is not None:
         saved = f" It costs {100 * (1 - cheapest.cost_per_1000 / best.cost_per_1000):.0f} % less."
     told = (
         f"The cheapest setting that is not shown to be worse than the best is {cheapest.name!r} "
         f"({_percent(cheapest.quality.estimate)}; the best, {best.name!r}: {_percent(best.quality.estimate)}).{saved}"
     )
-    if sweep.worse_by <= NEAR:
+    if firm(sweep):
         return f"{told} It is worse by {_points(sweep.worse_by, sign=False)} at most: take it."
     more = f" About {sweep.needed:,} examples in all would tell the two apart." if sweep.needed is not None else ""
     return (
@@ -112,7 +120,7 @@ def _row(tried: Tried, sweep: Sweep) -> tuple[str, ...]:
     quality = tried.quality
     marks = []
     if tried.name == sweep.cheapest:
-        marks.append("take")
+        marks.append("take" if firm(sweep) else "cheapest")
     if tried.name == sweep.best:
         marks.append("best")
     if tried.frontier:
@@ -135,8 +143,9 @@ def _row(tried: Tried, sweep: Sweep) -> tuple[str, ...]:
     )
 
 
-def _order(tried: Tried) -> tuple[bool, float]:
-    return bool(tried.dropped_for), -(tried.quality.estimate if tried.quality else -1.0)
+def _order(tried: Tried) -> tuple[bool, float, float]:
+    cost = math.inf if tried.cost_per_1000 is None else tried.cost_per_1000
+    return bool(tried.dropped_for), -(tried.quality.estimate if tried.quality else -1.0), cost
 
 
 def _percent(share: float) -> str:

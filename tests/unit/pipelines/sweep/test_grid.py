@@ -32,13 +32,13 @@ def settings(tmp_path: Path) -> Settings:
 def test_the_default_asks_what_is_worth_knowing_first(settings: Settings) -> None:
     names = [s.name for s in expand(default_grid(settings, settings.workloads["support"]), settings, "support")]
     assert names == [
-        "strong, docs, 6 passages, grounded (today)",
-        "strong, docs, 3 passages, grounded",
-        "strong, docs, 12 passages, grounded",
+        "strong, 6 passages (today)",
+        "strong, 3 passages",
+        "strong, 12 passages",
         "strong, no retrieval",
-        "picker, docs, 3 passages",
-        "picker, docs, 6 passages",
-        "picker, docs, 12 passages",
+        "picker, 3 passages",
+        "picker, 6 passages",
+        "picker, 12 passages",
     ]
     bare = expand(default_grid(settings, settings.workloads["bare"]), settings, "bare")
     assert [s.name for s in bare] == ["strong (today)", "weak"]
