@@ -10,8 +10,8 @@ from rungwise_server.ledger.assumptions import EXAMPLES_TO_TRY
 from rungwise_server.ledger.cases import Case, may_pay, pays
 from rungwise_server.ledger.climb import Ground, Plan
 from rungwise_server.ledger.facts import NAMES, Rung
-from rungwise_server.ledger.quality import FEW, TOLD, more_grades
-from rungwise_server.ledger.show import money, months, percent, saved
+from rungwise_server.ledger.quality import FEW, more_grades
+from rungwise_server.ledger.show import money, months, percent, quality_told, saved
 from rungwise_server.ledger.today import Today
 
 Word = Literal["stay", "climb", "measure", "gather"]
@@ -40,7 +40,7 @@ def advise(ground: Ground, rung: Rung, today: Today, plans: Sequence[Plan], case
     if not ground.traffic.requests:
         return Advice("stay", rung, "Stay: nobody has asked it anything in these days.", reasons)
     weak = quality.known and quality.high < terms.target
-    word, chosen, sentence = _weak(ground, rung, plans) if weak else _money(plans, rung, quality.known, more)
+    word, chosen, sentence = _weak(ground, rung, plans) if weak else _money(ground, plans, rung, more)
     return Advice(word, chosen, sentence + _besides(chosen, cases, plans), reasons, more)
 
 
@@ -81,16 +81,18 @@ def _weak(ground: Ground, rung: Rung, plans: Sequence[Plan]) -> tuple[Word, Rung
     if plan.rung == "finetuned" and examples is not None and examples.at_hand < EXAMPLES_TO_TRY:
         lack = f"{EXAMPLES_TO_TRY - examples.at_hand:,.0f} corrections or liked answers"
         return "gather", plan.rung, f"Gather {lack} before a finetune is worth a try: {short}."
-    does = f"It takes {money(plan.upfront)} to get there, and then it {saved(plan.saving)}."
+    currency = ground.facts.terms.currency
+    does = f"It takes {money(plan.upfront, currency)} to get there, and then it {saved(plan.saving, currency)}."
     return "climb", plan.rung, f"Try the rung {plan.name.lower()}, for quality: {short}. {does}"
 
 
-def _money(plans: Sequence[Plan], rung: Rung, known: bool, more: int) -> tuple[Word, Rung, str]:
+def _money(ground: Ground, plans: Sequence[Plan], rung: Rung, more: int) -> tuple[Word, Rung, str]:
     """The answers are good, or nobody knows: what saves?"""
+    known, currency = ground.quality.known, ground.facts.terms.currency
     stay = f"Stay on the rung {NAMES[rung].lower()}"
     good = next((plan for plan in plans if pays(plan)), None)
     if good is not None:
-        does = f"it would save {money(good.saving)} a year and pay back in {months(good.payback)}"
+        does = f"it would save {money(good.saving, currency)} a year and pay back in {months(good.payback)}"
         if known:
             return "climb", good.rung, f"Climb to {good.name.lower()}: {does}."
         told = (
@@ -112,7 +114,8 @@ def _money(plans: Sequence[Plan], rung: Rung, known: bool, more: int) -> tuple[W
 
 def _reasons(ground: Ground, today: Today, plans: Sequence[Plan]) -> list[str]:
     quality = ground.quality
-    told = [f"A year as today costs {money(today.year.line)}."]
+    currency = ground.facts.terms.currency
+    told = [f"A year as today costs {money(today.year.line, currency)}."]
     if today.unpriced_share:
         told.append(
             f"Of {percent(today.unpriced_share)} of the answers nobody knows the price, and they are not in that sum: "
@@ -121,13 +124,14 @@ def _reasons(ground: Ground, today: Today, plans: Sequence[Plan]) -> list[str]:
     if quality.estimate is None:
         told.append("Nothing is known of the quality.")
     else:
-        span = f"{percent(quality.low)} to {percent(quality.high)}"
-        told.append(f"Good answers: {percent(quality.estimate)} ({span}), from {TOLD[quality.how]}.")
+        told.append(f"Good answers: {quality_told(quality)}.")
         if quality.note:
             told.append(quality.note[0].upper() + quality.note[1:] + ".")
         if 0 < quality.count < 6 * FEW:
             told.append(f"That stands on {quality.count} only.")
     for plan in plans:
         back = f"; paid back: {months(plan.payback)}" if math.isfinite(plan.payback.low or math.inf) else ""
-        told.append(f"{plan.name}: {money(plan.upfront)} to get there; then it {saved(plan.saving)}{back}.")
+        told.append(
+            f"{plan.name}: {money(plan.upfront, currency)} to get there; then it {saved(plan.saving, currency)}{back}."
+        )
     return told

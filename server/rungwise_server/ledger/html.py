@@ -14,7 +14,7 @@ from rungwise_server.ledger.climb import Plan
 from rungwise_server.ledger.facts import NAMES, Rung
 from rungwise_server.ledger.pictures import curve, ladder, progress, quality_bar, sparkline
 from rungwise_server.ledger.sheet import Line
-from rungwise_server.ledger.show import money, months, percent, quality_told, rounded, source_told, spanned
+from rungwise_server.ledger.show import money, months, percent, quality_told, rounded, saved, source_told, spanned
 from rungwise_server.ledger.weak import Segment
 
 _WORDS: dict[Word, str] = {"stay": "Stay", "climb": "Climb", "measure": "Measure first", "gather": "Gather first"}
@@ -72,10 +72,13 @@ def _card(page: Page) -> str:
 
 
 def _beside(page: Page) -> dict[Rung, str]:
-    beside: dict[Rung, str] = {page.rung: f"today: {_line(page, 'today')} {page.currency} a year"}
+    year = next(line.value for line in page.today if line.name.endswith("/today")) or 0.0
+    beside: dict[Rung, str] = {page.rung: f"today: {rounded(year)} {page.currency} a year"}
     for plan in page.plans:
         never = months(plan.payback) == "never"
-        beside[plan.rung] = "saves nothing" if never else f"paid back: {months(plan.payback)}"
+        beside[plan.rung] = saved(plan.saving).partition(" (")[0] if never else f"paid back: {months(plan.payback)}"
+        if never and plan.saving.value:
+            beside[plan.rung] += " more a year"
     return beside
 
 
@@ -142,7 +145,7 @@ def _rungs(page: Page) -> str:
         for plan in page.plans
     ]
     gains = "".join(f"<li><b>{escape(plan.name)}.</b> {escape(plan.gains)}</li>" for plan in page.plans)
-    return _table(head, rows) + f"<ul>{gains}</ul>"
+    return _table(head, rows, (1, 2, 3, 4)) + f"<ul>{gains}</ul>"
 
 
 def _needs(plan: Plan) -> str:
@@ -176,7 +179,8 @@ def _simulation(page: Page) -> str:
     )
     head = ("volume", "requests a day", "rung", f"a year, {page.currency}", "saved in a year", "paid back after")
     picture = curve(page.simulation.curve, now, page.currency)
-    return f"{picture}<ul>{told or '<li>No rung above ever costs less than today.</li>'}</ul>{_table(head, rows)}"
+    told = told or "<li>No rung above ever costs less than today.</li>"
+    return f"{picture}<ul>{told}</ul>{_table(head, rows, (3, 4, 5))}"
 
 
 def _sums(title: str, lines: Sequence[Line]) -> str:
@@ -185,10 +189,20 @@ def _sums(title: str, lines: Sequence[Line]) -> str:
     return f"<details><summary>{escape(title)}, line by line</summary>{_table(head, rows)}</details>"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], figures: Sequence[int] = ()) -> str:
+    """A table; in the columns `figures`, ranges stand under their values."""
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = ""
+    for row in rows:
+        cells = (_ranged(cell) if at in figures else f"<td>{escape(cell)}</td>" for at, cell in enumerate(row))
+        body += f"<tr>{''.join(cells)}</tr>"
     return f'<div class="scroll"><table><tr>{top}</tr>{body}</table></div>'
+
+
+def _ranged(cell: str) -> str:
+    value, _, ends = cell.partition(" (")
+    under = f'<br><span class="small">{escape(ends.removesuffix(")"))}</span>' if ends else ""
+    return f'<td class="figure">{escape(value)}{under}</td>'
 
 
 def _reading() -> str:

@@ -31,7 +31,7 @@ def ladder(today: Rung, advised: Rung, notes: dict[Rung, str]) -> str:
         x = (left + right) // 2
         parts.append(f'<path class="arrow" d="M{x} {low - 8}V{high + 12}m-5 6l5 -6l5 6"/>')
     label = f"Today's rung: {NAMES[today]}. " + (f"Advised: {NAMES[advised]}." if advised != today else "Stay.")
-    return _svg(330, height, label, "".join(parts))
+    return _svg(360, height, label, "".join(parts))
 
 
 def sparkline(days: Sequence[DayTraffic], currency: str) -> str:

@@ -19,8 +19,8 @@ async def sampled(log: InferenceLog, query: LogQuery, language: Callable[[str], 
     them where there are no more. The same log gives the same sample. Raises Unavailable.
     """
     whole = replace(query, kind="inference", since=0.0, until=0.0, limit=1)
-    first = await _bound(log, whole, query.since)
-    last = await _bound(log, whole, query.until) if query.until else await _bound(log, whole, float("inf"))
+    first, _ = await _bounds(log, whole, query.since)
+    _, last = await _bounds(log, whole, query.until or float("inf"))
     places = [first]
     if last - first > STRETCHES * STRETCH:
         chance = seeded(query.workload)
@@ -39,9 +39,10 @@ async def sampled(log: InferenceLog, query: LogQuery, language: Callable[[str], 
     return list(found.values())
 
 
-async def _bound(log: InferenceLog, query: LogQuery, at: float) -> int:
-    """The position before the first answer that is not older than `at`, nearly: answers stand in the order in which
-    they ended, which is nearly that of their times."""
+async def _bounds(log: InferenceLog, query: LogQuery, at: float) -> tuple[int, int]:
+    """A position up to which all answers are older than `at`, and the next, behind which none is: nearly, for answers
+    stand in the order in which they ended, which is nearly that of their times.
+    """
 
     async def behind(position: int) -> Inference | None:
         async for record in log.read(replace(query, after=position)):
@@ -60,7 +61,7 @@ async def _bound(log: InferenceLog, query: LogQuery, at: float) -> int:
             low = max(middle, record.position)
         else:
             high = middle
-    return low
+    return low, high
 
 
 def _seen(record: Inference, language: Callable[[str], str]) -> Seen:

@@ -2,13 +2,16 @@
 
 import math
 
-from rungwise_server.ledger.quality import TOLD, Quality
+from msgspec.structs import replace
+
+from rungwise_server.ledger.quality import Quality
 from rungwise_server.ledger.sheet import Line, Unit
 
 
-def money(line: Line) -> str:
-    """`1,200 (900 to 2,100)`, in the configuration's currency, which is told once on the page."""
-    return spanned(line)
+def money(line: Line, currency: str = "") -> str:
+    """`1,200 (900 to 2,100)`; with a currency, `1,200 USD (900 to 2,100)`."""
+    value, bracket, ends = spanned(line).partition(" (")
+    return f"{value} {currency}".rstrip() + bracket + ends
 
 
 def months(line: Line) -> str:
@@ -29,13 +32,14 @@ def _month(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0") if value < 10 else f"{value:,.0f}"
 
 
-def saved(line: Line) -> str:
-    """`saves 1,200 (900 to 2,100) a year`, or what it costs more."""
-    if line.value is None or line.low is None or line.high is None or not line.value:
+def saved(line: Line, currency: str = "") -> str:
+    """`saves 1,200 USD (900 to 2,100) a year`, or what it costs more."""
+    if not line.value or line.low is None or line.high is None:
         return "saves nothing"
     if line.value > 0:
-        return f"saves {spanned(line)} a year"
-    return f"costs {rounded(-line.value)} ({rounded(-line.high)} to {rounded(-line.low)}) more a year"
+        return f"saves {money(line, currency)} a year"
+    more = replace(line, value=-line.value, low=-line.high, high=-line.low)
+    return f"costs {money(more, currency)} more a year"
 
 
 def percent(share: float) -> str:
@@ -77,11 +81,30 @@ def _one(value: float, unit: Unit) -> str:
 
 
 def quality_told(quality: Quality) -> str:
-    """`87 % (80 to 92 %), from people's grades, 60`."""
+    """`87 % (80 % to 92 %), from people's grades of 60 answers`."""
     if quality.estimate is None:
         return "not known"
-    span = f"{percent(quality.low)} to {percent(quality.high)}"
-    return f"{percent(quality.estimate)} ({span}), from {TOLD[quality.how]} ({quality.count:,})"
+    return (
+        f"{percent(quality.estimate)} ({percent(quality.low)} to {percent(quality.high)}), from {known_from(quality)}"
+    )
+
+
+def known_from(quality: Quality) -> str:
+    """How it is known, with how much: `grades of 49 answers by people`."""
+    count = f"{quality.count:,} {'answer' if quality.count == 1 else 'answers'}"
+    match quality.how:
+        case "people":
+            return f"people's grades of {count}"
+        case "corrected":
+            return f"a judge's grades, corrected by people's of {count}"
+        case "judge":
+            return f"a judge's grades of {count}, which no person checked"
+        case "run":
+            return f"an eval run, {count}"
+        case "thumbs":
+            return f"{quality.count:,} thumbs alone"
+        case "nothing":
+            return "nothing"
 
 
 def source_told(line: Line) -> str:
