@@ -16,8 +16,10 @@ from rungwise_server.protocols import InferenceLog
 from rungwise_server.records import Grade, Inference, LogQuery
 from rungwise_server.types import Caller
 
-RECENT = 500
-"""So many of a workload's newest answers may be graded next."""
+RECENT, JUDGED = 500, 2000
+"""Of a workload's traffic, so many of the newest answers are there to be graded, and so many of the last that a judge
+graded; whatever a person graded always is.
+"""
 
 
 class Pile(Struct, frozen=True):
@@ -61,7 +63,7 @@ class Desk:
         self._sets = sets
 
     async def pile(self, workload: str, eval_set: EvalSet | None, mode: Mode) -> Pile:
-        """What there is to grade of `eval_set`, else of the workload's newest answers and of those that have grades.
+        """What there is to grade of `eval_set`, else of the workload's traffic (see `RECENT`).
 
         Raises:
             BadRequest: the eval set is another workload's.
@@ -88,7 +90,8 @@ class Desk:
         found = {answer.id: answer for answer in await newest(self._log, workload, RECENT)}
         query = LogQuery(kind="grade", workload=workload)
         graded = [grade async for grade in self._log.read(query) if isinstance(grade, Grade)]
-        ids = {id for grade in graded for id in (grade.inference_id, grade.over) if id}
+        counting = [grade for grade in graded if not grade.judge] + [grade for grade in graded if grade.judge][-JUDGED:]
+        ids = {id for grade in counting for id in (grade.inference_id, grade.over) if id}
         older = LogQuery(kind="inference", ids=frozenset(ids - found.keys()), workload=workload)
         found |= {answer.id: answer async for answer in self._log.read(older) if isinstance(answer, Inference)}
         return sorted(found.values(), key=lambda answer: answer.position)

@@ -1,5 +1,6 @@
 """The routes of `/v1/grades`. A grade is appended to the log; an answer that overtook its own row may be graded too."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 
 from fastapi import APIRouter
@@ -112,7 +113,8 @@ def grades_api(log: InferenceLog, sets: EvalSets, keys: KeyRing, graders: Mappin
         """
         of, chosen = await _scope(sets, access, caller, workload, eval_set)
         pile = await desk.pile(of, chosen, mode)
-        turns = turns_of(pile, await desk.grades(pile, rubric), caller, limit, skipped=skipped)
+        grades = await desk.grades(pile, rubric)
+        turns = await asyncio.to_thread(turns_of, pile, grades, caller, limit, skipped=skipped)
         return GradingTasks(
             data=[task(turn, mode, rubric) for turn in turns.turns],
             eval_set=chosen.id if chosen else None,
@@ -133,7 +135,8 @@ def grades_api(log: InferenceLog, sets: EvalSets, keys: KeyRing, graders: Mappin
         """Each candidate's quality so far, with its interval, and how far people agree, also with the judge."""
         of, chosen = await _scope(sets, access, caller, workload, eval_set)
         pile = await desk.pile(of, chosen, mode)
-        summary = summary_of(pile.things, await desk.grades(pile, rubric), rubric, mode)
+        grades = await desk.grades(pile, rubric)
+        summary = await asyncio.to_thread(summary_of, pile.things, grades, rubric, mode)
         return summary_object(summary, of, chosen.id if chosen else None)
 
     return router
