@@ -93,7 +93,7 @@ def choose(
     first = _scores(told[None, :, :1], human, resampled, by)[:, 0]
     variants = [_variant(verdicts[:, i], told[:, i], human, float(scores[i]), level) for i in range(verdicts.shape[1])]
     low, high = _interval(by, variants[best], float(nested), _ends(drawn, nested, level), level)
-    against = float(nested - scores[0])
+    against = round(float(nested - scores[0]), 12)
     against_low, against_high = _ends(drawn - first, against, level)
     return Choice(
         by,
@@ -159,9 +159,9 @@ def _scores(told: Floats, human: Floats, weight: Floats, by: By) -> Floats:
     total = np.maximum(weight.sum(axis=1), 1e-12)[:, None]
 
     def mean(values: npt.NDArray[np.bool_] | Floats) -> Floats:
-        return np.asarray(
-            np.einsum("rn,rnv->rv", weight, np.broadcast_to(values, (len(weight), *values.shape[1:]))) / total
-        )
+        if len(values) == 1:
+            return np.asarray(weight @ values[0] / total, dtype=np.float64)
+        return np.asarray(np.einsum("rn,rnv->rv", weight, values) / total, dtype=np.float64)
 
     if by == "brier":
         return 1 - mean((told - human[None, :, None]) ** 2)
@@ -170,7 +170,7 @@ def _scores(told: Floats, human: Floats, weight: Floats, by: By) -> Floats:
     if by == "agreement":
         return same
     said = mean(passed.astype(np.float64))
-    true = mean(np.broadcast_to(good, (1, len(human), 1)).astype(np.float64))
+    true = mean(good.astype(np.float64))
     chance = said * true + (1 - said) * (1 - true)
     return np.where(chance < 1 - 1e-9, (same - chance) / np.maximum(1 - chance, 1e-9), 0.0)
 

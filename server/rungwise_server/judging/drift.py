@@ -125,11 +125,16 @@ def _shares(part: npt.NDArray[np.intp], weight: Floats, parts: int) -> Floats:
 
 
 def _psi(then: Floats, before: float, now: Floats, after: float) -> float:
-    """The index, with half a question more in each part: an empty one is no infinite change."""
+    """The index, with half a question more in each part: an empty one is no infinite change. That fewer questions are
+    far from all than were is no change either: how near a set's own questions are to its centres is an estimate.
+    """
     parts = len(then)
     p = (then * before + _PSEUDO) / (before + _PSEUDO * parts)
     q = (now * after + _PSEUDO) / (after + _PSEUDO * parts)
-    return float(((q - p) * np.log(q / p)).sum())
+    terms = (q - p) * np.log(q / p)
+    if q[-1] < p[-1]:
+        terms[-1] = 0.0
+    return float(terms.sum())
 
 
 def _chi_squared_99(freedom: int) -> float:
