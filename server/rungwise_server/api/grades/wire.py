@@ -105,7 +105,7 @@ class GradeObject(BaseModel):
     example: str | None
     candidates: list[str] | None = Field(
         description="Who gave the answer, or both of a pair. Of others' grades, admins alone see it: it would spoil a "
-        "blind grade. Null too where the answer is not in the log yet."
+        "blind grade. Null too after a skip, and where the answer is not in the log yet."
     )
 
 
@@ -204,7 +204,7 @@ def grade_object(grade: Grade, about: tuple[Inference, ...] | None) -> GradeObje
         by="judge" if grade.judge else "person",
         reason=grade.reason,
         example=grade.example or None,
-        candidates=[names[id] for id in ids] if all(id in names for id in ids) else None,
+        candidates=[names[id] for id in ids] if grade.value is not None and names.keys() >= set(ids) else None,
     )
 
 

@@ -122,6 +122,10 @@ CASES = {
         "did you mean 'cached'?",
     ),
     "reader": ("sources:\n  a: {path: a, readers: ['role:x']}\n", "2: sources.a.readers[0]: 'role:x' is no reader"),
+    "grader": (
+        "candidates: {a: {kind: extractive}}\nworkloads:\n  w: {candidates: [a], graders: [staff, 'user:']}\n",
+        "3: workloads.w.graders[1]: 'user:' is no reader",
+    ),
     "dangling collection": (
         "collections: {wiki: {}}\nsources:\n  a: {path: a, collection: wikki}\n",
         "3: sources.a.collection: there is no collection 'wikki'; did you mean 'wiki'?",
