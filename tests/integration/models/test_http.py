@@ -2,36 +2,19 @@
 
 import asyncio
 import random
-import shutil
-import socket
-import ssl
-import subprocess
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from rungwise_server.errors import SetupError, UpstreamError, UpstreamTimeout
-from rungwise_server.http import connection
-from rungwise_server.http.client import UNREACHABLE, Endpoint, HttpClient
+from rungwise_server.errors import SetupError, UpstreamError
+from rungwise_server.http.client import Endpoint, HttpClient
 from rungwise_server.testing.upstream import FakeUpstream, Reply
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
 OK = Reply(body=(b'{"ok":true}',))
+
 MEGABYTE = b"x" * 2**20
-
-
-@pytest.fixture
-async def up() -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream(OK) as up:
-        yield up
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[HttpClient]:
-    client = HttpClient()
-    yield client
-    await client.close()
 
 
 def at(client: HttpClient, up: FakeUpstream, timeout: float = 20.0) -> Endpoint:
@@ -210,126 +193,6 @@ async def test_a_connection_that_may_not_be_used_again(client: HttpClient, heade
     server.close()
 
 
-async def test_silence_before_the_answer(up: FakeUpstream, client: HttpClient) -> None:
-    up.script = Reply(text="late", hang=30)
-    with pytest.raises(UpstreamTimeout, match=r"has not answered for 0\.05 s"):
-        await post(at(client, up, timeout=0.05))
-    assert await up.left(up.last)
-
-
-async def test_silence_in_the_answer(up: FakeUpstream, client: HttpClient) -> None:
-    up.script = Reply(body=(b"a", b"b"), delay=30)
-    response = await at(client, up, timeout=0.05).request(b"{}")
-    assert await response.read() == b"a"
-    with pytest.raises(UpstreamTimeout, match=r"has not gone on for 0\.05 s"):
-        await response.read()
-    assert await up.left(up.last)
-
-
-async def test_a_long_answer_is_no_silence(up: FakeUpstream, client: HttpClient) -> None:
-    up.script = Reply(body=tuple(b"%d " % i for i in range(40)), delay=0.02)
-    assert (await post(at(client, up, timeout=0.4))).split()[-1] == b"39"
-
-
-async def test_a_shorter_timeout_on_a_kept_connection(up: FakeUpstream, client: HttpClient) -> None:
-    await post(at(client, up, timeout=60))
-    up.script = Reply(text="late", hang=30)
-    with pytest.raises(UpstreamTimeout):
-        await post(at(client, up, timeout=0.05))
-    assert up.connections == 1
-
-
-async def test_nobody_listens(client: HttpClient) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        with pytest.raises(UpstreamError, match=f"cannot reach 127.0.0.1:{port}") as caught:
-            await post(client.endpoint(f"http://127.0.0.1:{port}/v1", headers={}))
-    assert caught.value.code == UNREACHABLE
-
-
-async def test_nobody_accepts(client: HttpClient) -> None:
-    with socket.socket() as full, socket.socket() as one, socket.socket() as two:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for each in (one, two):
-            each.setblocking(False)
-            each.connect_ex(full.getsockname())
-        endpoint = client.endpoint(f"http://127.0.0.1:{full.getsockname()[1]}/", headers={}, connect_timeout=0.1)
-        with pytest.raises(UpstreamTimeout, match=r"took no connection within 0\.1 s") as caught:
-            await post(endpoint)
-    assert caught.value.code == UNREACHABLE
-
-
-async def test_no_such_host(client: HttpClient) -> None:
-    for host in ("no-such-host.invalid", "a" * 70 + ".invalid"):
-        with pytest.raises(UpstreamError, match="cannot reach"):
-            await post(client.endpoint(f"http://{host}/v1", headers={}))
-
-
-async def test_a_slow_reader_holds_the_sender(up: FakeUpstream, client: HttpClient) -> None:
-    up.script = Reply(body=(MEGABYTE,) * 64)
-    response = await at(client, up, timeout=0.2).request(b"{}")
-    held = up.last
-    await until(lambda: response._connection._paused)
-    # Whoever asks later and is more patient is given up in the meantime; a lagging reader is not.
-    up.script = Reply(hang=30)
-    with pytest.raises(UpstreamTimeout):
-        await post(at(client, up, timeout=0.4))
-    assert held.sent < 32 * 2**20
-    assert len(await response.body(10**9)) == 64 * 2**20
-    up.script = Reply(body=(MEGABYTE,) * 64)
-    assert await post(at(client, up)) == MEGABYTE * 64
-    assert up.connections == 2, "the lagging reader's connection is used again"
-
-
-async def test_aborting_is_seen_upstream(up: FakeUpstream, client: HttpClient) -> None:
-    up.script = Reply(body=(b"a", b"b"), delay=30)
-    (await at(client, up).request(b"{}")).abort()
-    assert await up.left(up.last)
-
-
-@pytest.mark.parametrize("reply", [Reply(text="late", hang=30), Reply(body=(b"a", b"b"), delay=30)])
-async def test_cancelling_is_seen_upstream(up: FakeUpstream, client: HttpClient, reply: Reply) -> None:
-    up.script = reply
-    task = asyncio.create_task(post(at(client, up)))
-    await until(lambda: bool(up.requests and (up.last.sent or reply.hang)))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await up.left(up.last)
-
-
-async def test_a_released_connection_is_used_again_if_its_end_comes(up: FakeUpstream, client: HttpClient) -> None:
-    up.script = Reply(body=(b"a", b"b", b"c"), delay=0.01)
-    endpoint = at(client, up)
-    (await endpoint.request(b"{}")).release()
-    await until(lambda: bool(endpoint._pool._idle))
-    up.script = OK
-    await post(endpoint)
-    assert up.connections == 1
-
-
-async def test_a_released_connection_is_closed_if_it_does_not(
-    up: FakeUpstream, client: HttpClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "_DRAIN_SECONDS", 0.05)
-    up.script = Reply(body=tuple(b"word" for _ in range(1000)), delay=0.01)
-    (await at(client, up).request(b"{}")).release()
-    assert await up.left(up.last)
-
-
-async def test_closing_the_client_ends_what_waits(up: FakeUpstream) -> None:
-    client = HttpClient()
-    up.script = Reply(text="late", hang=30)
-    task = asyncio.create_task(post(at(client, up)))
-    await until(lambda: bool(up.requests))
-    await client.close()
-    with pytest.raises(UpstreamError, match="closed by this server"):
-        await task
-    assert await up.left(up.last)
-
-
 @pytest.mark.parametrize(
     ("url", "headers"),
     [
@@ -349,130 +212,3 @@ async def test_closing_the_client_ends_what_waits(up: FakeUpstream) -> None:
 def test_urls_and_headers_that_cannot_be(url: str, headers: dict[str, str]) -> None:
     with pytest.raises(SetupError):
         HttpClient().endpoint(url, headers=headers)
-
-
-# TLS and proxies.
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of its own authority for `model.test` and 127.0.0.1, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl to make a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    what = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    whom = ["-subj", "/CN=model.test", "-addext", "subjectAltName=DNS:model.test,IP:127.0.0.1"]
-    command = [openssl, "req", *what, *whom, "-keyout", "key.pem", "-out", "cert.pem"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return folder / "cert.pem", folder / "key.pem"
-
-
-@pytest.fixture
-async def secure(certificate: tuple[Path, Path]) -> AsyncIterator[FakeUpstream]:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*certificate)
-    async with FakeUpstream(OK, tls=context) as up:
-        yield up
-
-
-async def test_tls(secure: FakeUpstream, certificate: tuple[Path, Path]) -> None:
-    client = HttpClient(tls=ssl.create_default_context(cafile=certificate[0]))
-    assert await post(at(client, secure)) == await post(at(client, secure)) == b'{"ok":true}'
-    assert secure.connections == 1
-    secure.script = Reply(body=(b"a", b"b"), delay=30)
-    response = await at(client, secure).request(b"{}")
-    response.abort()
-    assert await secure.left(secure.last)
-    await client.close()
-
-
-async def test_a_certificate_that_nobody_trusts(secure: FakeUpstream, client: HttpClient) -> None:
-    with pytest.raises(UpstreamError, match=r"certificate of 127\.0\.0\.1:\d+ is not trusted") as caught:
-        await post(at(client, secure))
-    assert caught.value.code == UNREACHABLE
-
-
-class Proxy:
-    """A proxy that reaches one server, whatever it is asked for. `heads` are the first lines that it was sent."""
-
-    def __init__(self, up: FakeUpstream, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> None:
-        self.up, self.answer = up, answer
-        self.heads: list[str] = []
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> "Proxy":
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.server.close()
-        for task in self.tasks:
-            task.cancel()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.heads.append(head.decode())
-        port = int(self.up.origin.rpartition(":")[2])
-        if head.startswith(b"CONNECT"):
-            writer.write(self.answer)
-            head = b""
-            if b" 200 " not in self.answer:
-                writer.close()
-                return
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        back.write(head)
-        self.tasks += [asyncio.create_task(self.copy(reader, back)), asyncio.create_task(self.copy(there, writer))]
-
-    async def copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                target.write(data)
-        finally:
-            target.close()
-
-
-async def test_https_goes_through_a_tunnel(
-    secure: FakeUpstream, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with Proxy(secure) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://ana:p%40ss@{proxy.address}")
-        client = HttpClient(tls=ssl.create_default_context(cafile=certificate[0]))
-        endpoint = client.endpoint("https://model.test/v1/chat/completions", headers={})
-        assert await post(endpoint) == await post(endpoint) == b'{"ok":true}'
-        assert len(proxy.heads) == 1
-        assert proxy.heads[0].startswith("CONNECT model.test:443 HTTP/1.1\r\nhost: model.test:443\r\n")
-        assert "proxy-authorization: Basic YW5hOnBAc3M=" in proxy.heads[0]
-        assert "proxy-authorization" not in secure.last.headers
-        await client.close()
-
-
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Who are you\r\n\r\n", b"", b"x" * 20_000])
-async def test_a_proxy_that_refuses(secure: FakeUpstream, answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Proxy(secure, answer) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.address)
-        client = HttpClient()
-        with pytest.raises(UpstreamError, match="proxy") as caught:
-            await post(client.endpoint("https://model.test/v1", headers={}))
-        assert caught.value.code == UNREACHABLE
-
-
-async def test_http_is_asked_of_the_proxy(up: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Proxy(up) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
-        monkeypatch.setenv("NO_PROXY", "inside.test")
-        client = HttpClient()
-        await post(client.endpoint("http://model.test/v1?x=1", headers={}))
-        assert proxy.heads[0].startswith("POST http://model.test/v1?x=1 HTTP/1.1\r\nhost: model.test\r\n")
-        await post(at(client, up))
-        assert len(proxy.heads) == 1
-        with pytest.raises(UpstreamError, match=r"cannot reach inside\.test:80"):
-            await post(client.endpoint("http://inside.test/v1", headers={}))
-        await client.close()
-
-
-def test_a_proxy_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
-    with pytest.raises(SetupError, match="HTTPS_PROXY"):
-        HttpClient().endpoint("https://model.test/v1", headers={})

@@ -108,6 +108,18 @@ class Room:
     async def readers(self, collection: str = "docs") -> dict[str, frozenset[str]]:
         return {passage.document_id: passage.readers for passage in await self.passages(collection)}
 
+    @staticmethod
+    def counts(report: SourceReport) -> tuple[int, int, int, int, int, int]:
+        """New, changed, unchanged, with other readers, deleted, failed."""
+        return (
+            report.new,
+            report.changed,
+            report.unchanged,
+            report.readers_changed,
+            report.deleted,
+            len(report.failed),
+        )
+
     def embedded(self) -> int:
         """How many passages were embedded since the last call."""
         count = len(self.embedder.texts)
