@@ -243,7 +243,7 @@ def _show(found: "Report", *, whole: bool) -> None:
             say("\nWorst:")
             table(("example", "question", part.headline, "inferences"), worst)
         say()
-    for line in words.failures_of(found):
+    for line in words.failures_of(found) if whole else ():
         say(line)
     say(f"Run {found.run} on {found.set}. Intervals are of 95 %; p-values are corrected for all pairs.")
 

@@ -225,7 +225,9 @@ def needed_of(apart: float, square: float, level: float) -> float | None:
     square = max(square, apart**2)
     z, power = beta.normal_quantile((1 + level) / 2), beta.normal_quantile(POWER)
     plain = (z * math.sqrt(square) + power * math.sqrt(max(0.0, square - apart**2))) ** 2 / apart**2
-    return plain + 1 / apart
+    # Fewer differences than this are no evidence, even if all point one way.
+    fewest = math.log2(2 / (1 - level)) / square
+    return max(plain + 1 / apart, fewest)
 
 
 def _detectable(worth: float, square: float, level: float) -> float | None:

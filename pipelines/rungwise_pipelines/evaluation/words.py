@@ -65,7 +65,7 @@ def sentence_of(pair: Pair) -> str:
         f"{pair.first} and {pair.second} cannot be told apart: {_by(apart)} points, {pair.first} is {tally}; {chance}."
     )
     if power.more:
-        least = f"{power.at_least:,} at the least" if power.at_least < power.more else ""
+        least = f"{power.at_least:,} at the least" if 0 < power.at_least < power.more else ""
         most = "no number would, if they are alike" if power.at_most is None else f"{power.at_most:,} at the most"
         ends = "; ".join(filter(None, (least, most)))
         said += f" If it is as large as it looks, {power.more:,} more examples would tell ({ends})."
@@ -113,7 +113,7 @@ def pair_rows(part: Part, metrics: Sequence[str] = ()) -> Iterator[tuple[str, ..
                 _p(pair.p).removeprefix("= "),
                 _p(pair.corrected).removeprefix("= "),
                 pair.test,
-                "" if pair.power.more is None else f"{pair.power.more:,}",
+                "" if pair.told_apart or pair.power.more is None else f"{pair.power.more:,}",
             )
 
 

@@ -129,6 +129,15 @@ def test_what_would_tell() -> None:
     assert pair_of("a", "b", np.zeros(3), np.ones(3), 0.95).power.detectable is None
 
 
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_what_no_outcome_could_show_is_not_promised(size: int) -> None:
+    """Five examples out of five are no evidence at 5 %; six are."""
+    assert chance(np.ones(size), np.ones(size))[0] > 0.05
+    assert pair_of("a", "b", np.ones(size), np.ones(size), 0.95).power.detectable is None
+    assert chance(np.ones(6), np.ones(6))[0] < 0.05
+    assert pair_of("a", "b", np.ones(6), np.ones(6), 0.95).power.detectable
+
+
 def test_more_pairs_need_more() -> None:
     alone, of_ten = (pair_of("a", "b", differences(6, 3, 11), np.ones(20), 0.95, tests=n) for n in (1, 10))
     assert alone.power.more
