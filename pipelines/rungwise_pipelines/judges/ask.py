@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from rungwise_pipelines.evaluation import run
 from rungwise_pipelines.judges.answers import answered_of, asker_of
 from rungwise_pipelines.judges.money import model_of
 from rungwise_pipelines.progress import Shown
 from rungwise_server.errors import RungwiseError, UpstreamLimited
 from rungwise_server.evals import Judgement
 from rungwise_server.grading.things import Thing
-from rungwise_server.judging.judges.hashing import hash_of
 from rungwise_server.protocols import InferenceLog, Judge
 from rungwise_server.records import Grade, GradeScale, LogQuery
 
@@ -39,9 +39,8 @@ def judge_id(judge: Judge) -> str:
 
 
 def grade_id(judge: Judge, thing: Thing) -> str:
-    """The id of a judge's grade on an answer: the same whenever the judge is asked again."""
-    example = thing.example.id if thing.example else ""
-    return f"grade-{hash_of(judge.hash, thing.answers[0].id, example)}"
+    """The id of a judge's grade on an answer: that which `rungwise eval run` gives it too, so it is asked for once."""
+    return run.grade_id(judge, thing.answers[0].id, thing.example.id if thing.example else "")
 
 
 async def known(judge: Judge, things: Sequence[Thing], log: InferenceLog) -> dict[str, Grade]:

@@ -92,5 +92,5 @@ def test_a_rubric_says_its_scale() -> None:
 @given(st.text(alphabet=st.sampled_from(list('{}[]",:grade pass fail 12345 \\n\n`<think>/')), max_size=200))
 def test_no_text_is_an_error(text: str) -> None:
     for scale in ("pass", "five"):
-        verdict = read_verdict(text, scale)  # type: ignore[arg-type]
+        verdict = read_verdict(text, scale)
         assert verdict is None or verdict.value is not None
