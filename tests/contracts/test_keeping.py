@@ -9,8 +9,10 @@ from rungwise_server.database import Database, open_database
 from rungwise_server.store.blobs import FolderBlobs
 from rungwise_server.store.queue import SqlQueue
 from rungwise_server.store.sql import SqlKept
+from rungwise_server.testing.blobs_contract import BlobStoreContract
 from rungwise_server.testing.keeping import Clock, MemoryBlobs, MemoryKept, MemoryQueue
-from rungwise_server.testing.keeping_contract import BlobStoreContract, JobQueueContract, KeptStoreContract
+from rungwise_server.testing.kept_contract import KeptStoreContract
+from rungwise_server.testing.queue_contract import JobQueueContract
 from rungwise_server.testing.scratch import scratch
 
 

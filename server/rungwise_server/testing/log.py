@@ -114,7 +114,7 @@ class InferenceLogContract:
     @pytest.fixture
     async def log(self) -> InferenceLog:
         """An empty log."""
-        raise NotImplementedError("override the fixture `log`")
+        raise NotImplementedError
 
     async def test_an_empty_log_has_nothing(self, log: InferenceLog) -> None:
         """No records, no error."""

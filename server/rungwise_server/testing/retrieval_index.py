@@ -107,7 +107,7 @@ class PassageIndexContract:
     @pytest.fixture
     def index(self) -> PassageIndex:
         """An index without collections. The fixture that overrides this one closes it."""
-        raise NotImplementedError("override the fixture `index`")
+        raise NotImplementedError
 
     @pytest.fixture
     async def docs(self, index: PassageIndex) -> PassageIndex:
