@@ -58,46 +58,66 @@ class Texts:
 
     def __init__(self, near: float = NEAR) -> None:
         self._near = near
-        self._runs: list[tuple[frozenset[int], tuple[str, ...]]] = []
+        self._texts: list[tuple[frozenset[int], tuple[str, ...]]] = []
         self._bands: dict[bytes, list[int]] = {}
         draw = np.random.default_rng(0)  # the hash functions: any will do, always the same
         self._factors = draw.integers(1, 2**28, (_BANDS * _ROWS, 1), dtype=np.uint64)
         self._shifts = draw.integers(0, 2**60, (_BANDS * _ROWS, 1), dtype=np.uint64)
 
     def __len__(self) -> int:
-        return len(self._runs)
+        return len(self._texts)
 
     def add(self, text: str) -> int:
         """Take in a text; its number, from 0."""
-        plain = normal(text)
-        runs = _runs(plain)
-        self._runs.append((frozenset(runs.tolist()), tuple(_NUMBER.findall(plain))))
-        for band in self._signature(runs):
-            self._bands.setdefault(band, []).append(len(self._runs) - 1)
-        return len(self._runs) - 1
+        return self._add(self._read(text))
 
     def near(self, text: str) -> tuple[int, float] | None:
         """The number of the nearest text, and the overlap; None where none is near."""
-        plain = normal(text)
-        found = _runs(plain)
-        runs, numbers = frozenset(found.tolist()), tuple(_NUMBER.findall(plain))
-        candidates = {at for band in self._signature(found) for at in self._bands.get(band, ())}
+        return self._nearest(self._read(text))
+
+    def near_or_add(self, text: str) -> tuple[int, float] | None:
+        """The nearest text, as `near` says; where none is near, this one is taken in."""
+        read = self._read(text)
+        found = self._nearest(read)
+        if found is None:
+            self._add(read)
+        return found
+
+    def _add(self, read: "_Read") -> int:
+        number = len(self._texts)
+        self._texts.append((read.runs, read.numbers))
+        for band in read.bands:
+            self._bands.setdefault(band, []).append(number)
+        return number
+
+    def _nearest(self, read: "_Read") -> tuple[int, float] | None:
+        candidates = {at for band in read.bands for at in self._bands.get(band, ())}
         best: tuple[int, float] | None = None
         for at in sorted(candidates):
-            other, its_numbers = self._runs[at]
-            if numbers != its_numbers or not self._near <= len(runs) / len(other) <= 1 / self._near:
+            runs, numbers = self._texts[at]
+            if numbers != read.numbers or not self._near <= len(runs) / len(read.runs) <= 1 / self._near:
                 continue
-            shared = len(runs & other)
-            overlap = shared / (len(runs) + len(other) - shared)
+            shared = len(read.runs & runs)
+            overlap = shared / (len(read.runs) + len(runs) - shared)
             if overlap >= self._near and (best is None or overlap > best[1]):
                 best = at, overlap
         return best
 
-    def _signature(self, runs: _Runs) -> Iterator[bytes]:
+    def _read(self, text: str) -> "_Read":
+        plain = normal(text)
+        runs = _runs(plain)
         least = ((runs * self._factors + self._shifts) % _PRIME).min(axis=1).tobytes()
         width = 8 * _ROWS
-        for band in range(_BANDS):
-            yield b"%d " % band + least[band * width : (band + 1) * width]
+        bands = [b"%d " % band + least[band * width : (band + 1) * width] for band in range(_BANDS)]
+        return _Read(frozenset(runs.tolist()), tuple(_NUMBER.findall(plain)), bands)
+
+
+class _Read(Struct, frozen=True):
+    """A text, ready to be compared."""
+
+    runs: frozenset[int]
+    numbers: tuple[str, ...]
+    bands: list[bytes]
 
 
 def normal(text: str) -> str:
@@ -113,9 +133,8 @@ def groups(texts: Sequence[str], near: float = NEAR) -> list[int]:
     numbers: list[int] = []
     found: list[int] = []
     for number, text in enumerate(texts):
-        match = leaders.near(text)
+        match = leaders.near_or_add(text)
         if match is None:
-            leaders.add(text)
             numbers.append(number)
             found.append(number)
         else:

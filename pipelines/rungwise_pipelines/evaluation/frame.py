@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Raw, Struct
 
 from rungwise_server.protocols import InferenceLog
@@ -117,9 +118,9 @@ def _asked(record: Inference, text: str, said: Sequence[Feedback], chance: float
     return Asked(
         id=record.id,
         at=record.at,
-        messages=record.messages,
+        messages=tuple(Message(m.role, m.text, _compact(m.raw)) for m in record.messages),
         caller=Caller(record.caller.user, record.caller.groups),
-        params={name: value for name, value in record.params.items() if name not in _NO_PART},
+        params={name: _compact(value) for name, value in record.params.items() if name not in _NO_PART},
         text=text,
         turns=sum(message.role == "user" for message in record.messages),
         outcome=record.outcome,
@@ -130,3 +131,8 @@ def _asked(record: Inference, text: str, said: Sequence[Feedback], chance: float
         correction=correction,
         gold=tuple(dict.fromkeys(gold)),
     )
+
+
+def _compact(value: Raw) -> Raw:
+    """The same JSON without white space: the same question has one id, also once it is exported and handed in again."""
+    return Raw(msgspec.json.encode(msgspec.json.decode(value)))

@@ -7,7 +7,7 @@ Thompson, 1952; as a ratio, Hájek, 1971):
 1. `frame` takes at most 3,000 questions of the log, each with a chance p1.
 2. Near-duplicates become one question that stands for all of them, so for sum(1 / p1) questions of the traffic.
 3. Topics are clusters of the embeddings, as many as questions are asked for (100 at most). A topic gets its share by
-   the square root of its traffic; where there are more questions than topics, one at least.
+   the cube root of its traffic; where there are more questions than topics, one at least.
 4. Within a topic a question is drawn in proportion to the square root of what it stands for, times how much it can
    teach: bad feedback, weak evidence, low estimates, long conversations and questions count more; callers who ask much,
    less.
@@ -163,16 +163,19 @@ def _teaches(asked: Sequence[Asked]) -> tuple[_Sizes, list[list[str]]]:
 
 
 def _lowest(values: Sequence[float | None], share: float = 0.2) -> float:
-    """What `share` of the known values are at or below; below all where they are all the same."""
+    """What about `share` of the known values are at or below; where many are the same, those are not low."""
     known = np.array([value for value in values if value is not None])
-    if known.size < 5 or known.min() == known.max():
+    if known.size < 5:
         return -math.inf
-    return float(np.quantile(known, share))
+    limit = float(np.quantile(known, share))
+    if (known <= limit).mean() <= 2 * share:
+        return limit
+    return float(known[known < limit].max(initial=-math.inf))
 
 
 def _wanted(traffic: _Sizes, leverage: _Sizes, topic: topics.Numbers, count: int) -> _Sizes:
     """The chance of each question; they sum to `count`."""
-    share = np.sqrt(np.bincount(topic, traffic))
+    share = np.cbrt(np.bincount(topic, traffic))
     of_topic = 1 + max(count - len(share), 0) * share / share.sum() if count > len(share) else share
     size = np.sqrt(traffic) * leverage
     size = size / np.bincount(topic, size)[topic] * of_topic[topic]
@@ -200,8 +203,8 @@ def _id(one: Asked) -> str:
 
 def _example(unit: _Unit, topic: str, why: Sequence[str], weight: float) -> Example:
     one = unit.asked
-    times = f", asked {unit.times} times" if unit.times > 1 else ""
-    stands = f"stands for about {weight:,.0f} questions on: {topic}{times}" if weight >= 1.5 else f"on: {topic}{times}"
+    if unit.times > 1:
+        why = [*why, f"asked {unit.times} times"]
     return Example(
         id=_id(one),
         messages=one.messages,
@@ -213,6 +216,6 @@ def _example(unit: _Unit, topic: str, why: Sequence[str], weight: float) -> Exam
         answerable=True if one.gold else None,
         source=one.id,
         topic=topic,
-        why="; ".join([*why, stands]),
+        why="; ".join(why) or "one of its topic",
         weight=weight,
     )

@@ -77,7 +77,7 @@ def by_hand(question: str, reference: str = "", gold: Iterable[str] = (), answer
 
 
 def read_examples(file: Path) -> Contents:
-    """The examples of a .csv, .json(l) or .ndjson, gzipped or not: what `rungwise eval export` writes, and fields that
+    """The examples of a .csv, .tsv, .jsonl or .ndjson, gzipped or not: what `rungwise eval export` writes, and fields that
     data sets name alike (`text`, `answers`, `gold_doc_ids`).
 
     Raises:
@@ -86,7 +86,7 @@ def read_examples(file: Path) -> Contents:
     """
     name = file.name.removesuffix(".gz")
     suffix = Path(name).suffix.lower()
-    if suffix not in (".csv", ".tsv", ".json", ".jsonl", ".ndjson"):
+    if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson"):
         raise BadRequest(f"{file}: examples come as .csv or .jsonl (also .gz).", param="file")
     text = _text(file)
     rows = _csv(file, text, "\t" if suffix == ".tsv" else ",") if suffix in (".csv", ".tsv") else _lines(text)

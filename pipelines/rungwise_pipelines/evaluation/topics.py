@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rungwise_server.retrieval.stopwords import STOPWORDS
+from rungwise_server.text.sentences import UNSPACED
 from rungwise_server.types import Vector
 
 _ROUNDS = 25
-_WORD = re.compile(r"[^\W\d_][^\W_]+")
+_WORD = re.compile(rf"[^\W\d_{UNSPACED}][^\W_{UNSPACED}]+")
 _STOPPED = frozenset().union(*STOPWORDS.values())
 _TERMS = 3
 _SHOWN = 60
