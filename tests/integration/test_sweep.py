@@ -228,7 +228,7 @@ async def test_money_is_told_before_it_is_spent(upstream: FakeUpstream, provider
         assert not prepared.unpriced
         with_rewriting = await prepare(tools, (await _prepared(house, GRID, size=20, proposals=3))[1])
     assert len(with_rewriting.training) == len(with_rewriting.examples) == 10
-    assert with_rewriting.answers == 30 + 10 * 4 + 3
+    assert with_rewriting.answers == 30 + 10 * 4 + 3 + 30, "the grid, each prompt, who proposes, the new settings"
 
 
 async def test_a_rewritten_prompt_is_held_against_examples_that_nobody_saw(

@@ -113,7 +113,11 @@ def sweep(
     wanted = _Wanted(
         workload, set or workload, chosen, metric, max_cost, optimise_prompt, optimise_with, synthetic, level, seed
     )
-    found = asyncio.run(_sweep(settings, wanted, concurrency, yes, config))
+    try:
+        found = asyncio.run(_sweep(settings, wanted, concurrency, yes, config))
+    except KeyboardInterrupt:
+        note("Stopped. Run the same command again to go on: what is answered is not asked for again.")
+        raise
     _write(found, html, diff)
     if as_json:
         from rungwise_pipelines.sweep.result import as_json as told

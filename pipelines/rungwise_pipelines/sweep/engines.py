@@ -75,4 +75,4 @@ class Remembering:
         key = query, caller.principals, limit
         if key not in self._found:
             self._found[key] = await self._retriever.retrieve(query, caller, limit)
-        return self._found[key]
+        return list(self._found[key])

@@ -1,7 +1,7 @@
 """A sweep as one HTML file with a picture: quality over cost, every setting with its interval, the frontier drawn."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from rungwise_pipelines.sweep.result import Sweep, Tried
@@ -36,7 +36,8 @@ def picture_of(sweep: Sweep) -> str:
     label = (
         f"Quality ({sweep.metric}) with its interval, over the cost of 1,000 answers; the frontier is drawn as a line"
     )
-    marks = "".join(part for tried in drawn for part in _mark(tried, sweep, axis))
+    # Names last, over all marks.
+    marks = "".join(_mark(tried, sweep, axis) for tried in drawn) + "".join(_name(t, sweep, axis) for t in drawn)
     return (
         f'<svg viewBox="-48 -16 {_WIDTH + 64} {_HEIGHT + 52}" width="{_WIDTH + 64}" role="img" '
         f'aria-label="{escape(label)}" font-size="12"><rect width="{_WIDTH}" height="{_HEIGHT}" fill="none" '
@@ -80,6 +81,7 @@ def _scales(axis: _Axis) -> str:
         for share in (0, 25, 50, 75, 100)
     )
     name = f'<text x="{_WIDTH / 2}" y="{_HEIGHT + 33}" text-anchor="middle">cost of 1,000 answers</text>'
+    name += f'<text x="{-_HEIGHT / 2}" y="-32" text-anchor="middle" transform="rotate(-90)">quality</text>'
     return shares + ticks + name
 
 
@@ -91,7 +93,7 @@ def _line(drawn: Sequence[Tried], axis: _Axis) -> str:
     return f'<path d="{way}" fill="none" stroke="#1f5fbf" stroke-opacity=".35" stroke-width="3"/>'
 
 
-def _mark(tried: Tried, sweep: Sweep, axis: _Axis) -> Iterator[str]:
+def _mark(tried: Tried, sweep: Sweep, axis: _Axis) -> str:
     assert tried.quality is not None
     x, quality = axis.x(tried.cost_per_1000), tried.quality
     colour = "#999" if tried.dropped_for else "#1f5fbf" if tried.contender or tried.frontier else "#666"
@@ -100,16 +102,24 @@ def _mark(tried: Tried, sweep: Sweep, axis: _Axis) -> Iterator[str]:
         f"{tried.name}: {100 * quality.estimate:.1f} ({100 * quality.low:.1f} to {100 * quality.high:.1f}), "
         f"{money(tried.cost_per_1000)} per 1,000, {quality.count} examples"
     )
-    taken = tried.name == sweep.cheapest
-    ring = f'<circle cx="{x:.1f}" cy="{_y(quality.estimate):.1f}" r="9" fill="none" stroke="#1a1a1a"/>' if taken else ""
-    anchor, shift = ("end", -12) if x > _WIDTH * 0.6 else ("start", 12)
-    named = taken or tried.frontier or tried.name == sweep.best
-    beside = f'x="{x + shift:.1f}" y="{_y(quality.estimate) + 4:.1f}" text-anchor="{anchor}"'
-    label = f"<text {beside}>{escape(tried.name)}</text>" if named else ""
-    yield (
+    at = f'cx="{x:.1f}" cy="{_y(quality.estimate):.1f}"'
+    ring = f'<circle {at} r="9" fill="none" stroke="#1a1a1a"/>' if tried.name == sweep.cheapest else ""
+    return (
         f'<g><title>{escape(told)}</title><path d="M{x:.1f} {_y(quality.low):.1f}V{_y(quality.high):.1f}" '
-        f'stroke="{colour}" stroke-width="2"/><circle cx="{x:.1f}" cy="{_y(quality.estimate):.1f}" r="5" '
-        f'fill="{fill}" stroke="{colour}" stroke-width="2"/>{ring}{label}</g>'
+        f'stroke="{colour}" stroke-width="2"/><circle {at} r="5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
+        f"{ring}</g>"
+    )
+
+
+def _name(tried: Tried, sweep: Sweep, axis: _Axis) -> str:
+    """Of those that matter."""
+    if tried.quality is None or not (tried.frontier or tried.name in (sweep.cheapest, sweep.best)):
+        return ""
+    x, y = axis.x(tried.cost_per_1000), _y(tried.quality.estimate)
+    anchor, shift = ("end", -9) if x > _WIDTH * 0.6 else ("start", 9)
+    return (
+        f'<text x="{x + shift:.1f}" y="{y + 16:.1f}" text-anchor="{anchor}" paint-order="stroke" stroke="#fff" '
+        f'stroke-width="4">{escape(tried.name)}</text>'
     )
 
 

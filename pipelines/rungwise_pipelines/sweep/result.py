@@ -101,6 +101,8 @@ class Sweep(Struct, frozen=True):
     seconds: float
     stopped: str = ""
     """Why it ended before its last round."""
+    trouble: str = ""
+    """Why the first of the answers that failed did."""
     caution: str = ""
     """Why the metric itself is to be doubted."""
     gain: Gain | None = None

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ from rungwise_server.errors import BadRequest
 from rungwise_server.eval_sets import OWNER
 from rungwise_server.evals import EvalSet, Example
 from rungwise_server.keeping import Kept, KeptStore
+from rungwise_server.prompt import Prompt
 from rungwise_server.types import new_id
 
 _WHY: dict[End, str] = {
@@ -87,13 +88,8 @@ async def prepare(tools: Tools, task: Task) -> Prepared:
     judging = {judge.judge: judge.each or 0.0 for part in parts for judge in part.judges}
     cost, seconds, answers = sum(part.cost for part in parts), sum(part.seconds for part in parts), sheet.calls
     if task.rewriting is not None:
-        # The base, each proposal on all of the training half, and who proposes: at most.
-        label = task.rewriting.setting.workload.candidates[0]
-        more = len(training) * (1 + task.rewriting.proposals)
-        answers += more + task.rewriting.proposals
-        cost += more * (costs.get(label, 0.0) + sum(judging.values())) + task.rewriting.proposals * rewriting.cost_of(
-            sheet.price(task.rewriting.proposer), len(training)
-        )
+        more_answers, more_cost = _rewriting(task, task.rewriting, tools, sheet, len(training), len(examples), costs)
+        answers, cost = answers + more_answers, cost + more_cost
     return Prepared(
         replace(task, bounds=replace(task.bounds, costs=costs, judging=judging)),
         tuple(variants),
@@ -106,6 +102,20 @@ async def prepare(tools: Tools, task: Task) -> Prepared:
         seconds,
         tuple(dict.fromkeys(name for part in parts for name in part.unpriced)),
     )
+
+
+def _rewriting(
+    task: Task, asked: Rewriting, tools: Tools, sheet: Sheet, training: int, held_out: int, costs: Mapping[str, float]
+) -> tuple[int, float]:
+    """Answers that it takes at most, and their cost: the base and each proposal on all of the training half, who
+    proposes, and the settings that the best proposal adds.
+    """
+    new = Prompt("", "")
+    added = [v for v in expand(task.grid, tools.settings, task.workload, [new]) if v.prompt == new]
+    names = [asked.setting.workload.candidates[0]] * training * (1 + asked.proposals)
+    names += [variant.workload.candidates[0] for variant in added] * held_out
+    proposing = asked.proposals * rewriting.cost_of(sheet.price(asked.proposer), training)
+    return len(names) + asked.proposals, sum(costs.get(name, 0.0) for name in names) + proposing
 
 
 async def run(tools: Tools, prepared: Prepared, shown: Shown) -> tuple[Sweep, Setting]:
@@ -165,6 +175,7 @@ async def run(tools: Tools, prepared: Prepared, shown: Shown) -> tuple[Sweep, Se
         full=len(variants) * len(prepared.examples),
         seconds=time.monotonic() - began,
         stopped=f"{_WHY[end]} {_AGAIN}" if end != "done" else "",
+        trouble=sheet.failures[0].why if sheet.failures else "",
         gain=_gain(task, written, variants, race) if written is not None else None,
     )
     return found, variants[choice.cheapest]

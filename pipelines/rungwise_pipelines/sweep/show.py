@@ -46,7 +46,7 @@ def lines_of(sweep: Sweep) -> list[str]:
     if failed:
         lines.append(
             f"{_many(failed, 'answer')} failed and {'is' if failed == 1 else 'are'} left out; the same command again "
-            f"tries again."
+            f"tries again. The first: {sweep.trouble}"
         )
     return lines
 
@@ -68,7 +68,7 @@ def gain_line(gain: Gain) -> str:
         return f"Rewriting the prompt:{train} and nothing is known of it on held-out examples."
     told = (
         f"Rewriting the prompt ({gain.prompt}, answered by {gain.candidate}):{train} {_points(held.estimate)} on "
-        f"{held.count} held-out ones ({_points(held.low)} to {_points(held.high)})."
+        f"{held.count} held-out ones ({100 * held.low:+.1f} to {100 * held.high:+.1f})."
     )
     return told if gain.proven else f"{told} No gain is proven."
 
