@@ -59,6 +59,7 @@ def config(tmp_path: Path, upstream: FakeUpstream) -> Path:
         f"  good: {{{shared}, model: good, price: {{input: 1, output: 1000}}}}\n"
         f"  poor: {{{shared}, model: poor, price: {{input: 1, output: 1}}}}\n"
         f"  frail: {{{shared}, model: frail, fallback: [poor]}}\n"
+        f"  owned: {{{shared}, model: owned, hosting: {{hourly: 2}}}}\n"
         "workloads:\n  sums: {candidates: [good, poor]}\n  other: {candidates: [poor]}\n"
         "judges:\n  strict: {kind: contains}\n"
     )
@@ -159,6 +160,14 @@ async def test_money_has_an_end(house: House, upstream: FakeUpstream) -> None:
     assert len(upstream.requests) == 12
 
 
+async def test_own_hardware_needs_no_price(house: House) -> None:
+    await fill(house, an_example(1))
+    prepared = await prepare(house, Order(workload="sums", candidates=("owned", "frail")))
+    assert prepared.estimate.unpriced == ("frail",)
+    _, ran, outcome = await run(house, candidates=("owned",), max_cost=1.0)
+    assert (outcome.end, [cell.outcome for cell in ran.cells]) == ("done", ["ok"])
+
+
 async def test_the_route_is_a_candidate(house: House) -> None:
     await fill(house, an_example(2))
     _, ran, _ = await run(house, candidates=("route",))
@@ -206,7 +215,7 @@ async def test_a_report_says_who_is_better(house: House) -> None:
     ("order", "error", "says"),
     [
         ({"workload": "gone"}, NotFound, "sums, other"),
-        ({"candidates": ("gone",)}, NotFound, "good, poor, frail, extractive, route"),
+        ({"candidates": ("gone",)}, NotFound, "good, poor, frail, owned, extractive, route"),
         ({"judges": ("gone",)}, NotFound, "strict"),
         ({"rubric": "gone"}, NotFound, "correct"),
         ({"set": "gone"}, NotFound, "sums@v1"),

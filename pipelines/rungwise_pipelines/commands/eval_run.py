@@ -1,34 +1,24 @@
-"""`rungwise eval run | report | compare`: candidates on an eval set, and what came of it."""
+"""`rungwise eval run`: candidates on an eval set."""
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rungwise_pipelines.commands.eval_report import Html, Metric, Of, Set, emit_report, show_report, write_page
 from rungwise_pipelines.commands.options import Config, Json, settings_of
-from rungwise_pipelines.commands.output import emit, note, say, table
+from rungwise_pipelines.commands.output import note
 
 if TYPE_CHECKING:
     from rungwise_pipelines.evaluation.job import Order, Prepared
-    from rungwise_pipelines.evaluation.report import Report
     from rungwise_pipelines.evaluation.run import Outcome, Progress
     from rungwise_server.config.settings import Settings
-    from rungwise_server.eval_sets import EvalSets
     from rungwise_server.evals import EvalRun
 
 _ASK_COST, _ASK_SECONDS = 1.0, 600.0
-
-Of = Annotated[str, typer.Argument(help="A workload.", metavar="WORKLOAD")]
-Set = Annotated[
-    str,
-    typer.Option("--set", help="The eval set, or one version of it; else the workload's own.", metavar="NAME[@vN]"),
-]
-Html = Annotated[Path | None, typer.Option(help="Write a page with a picture, too.", metavar="FILE")]
-Metric = Annotated[str, typer.Option(help="Compare by this metric or judge.", metavar="NAME")]
+_AGAIN = "Run the same command again: only what is missing is asked."
 
 
 def run(
@@ -77,70 +67,13 @@ def run(
         concurrency=concurrency,
         max_cost=max_cost,
     )
-    whole = asyncio.run(_run(settings, order, yes, metric, html, as_json))
+    try:
+        whole = asyncio.run(_run(settings, order, yes, metric, html, as_json))
+    except KeyboardInterrupt:
+        note(f"Stopped. {_AGAIN}")
+        raise
     if not whole:
         raise typer.Exit(1)
-
-
-def report(
-    workload: Of,
-    run: Annotated[str, typer.Argument(help="A run's id; else the newest.", metavar="[RUN]")] = "",
-    set: Set = "",
-    metric: Metric = "",
-    html: Html = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Say what a run has measured: candidates, topics, and the examples that went worst."""
-    settings = settings_of(config)
-    found = asyncio.run(_report(settings, set or workload, run, metric))
-    _write(found, html)
-    if as_json:
-        _emit(found)
-        return
-    _show(found, whole=True)
-
-
-def compare(
-    workload: Of,
-    first: Annotated[str, typer.Argument(help="A candidate; else all pairs.", metavar="[A]")] = "",
-    second: Annotated[str, typer.Argument(help="Another one.", metavar="[B]")] = "",
-    run: Annotated[str, typer.Option("--run", help="A run's id; else the newest.", metavar="RUN")] = "",
-    set: Set = "",
-    metric: Metric = "",
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Hold candidates against each other on the same examples: how far apart, by chance or not, and what would tell."""
-    import msgspec
-
-    from rungwise_pipelines.evaluation.words import PAIR_COLUMNS, lines_of, pair_rows
-    from rungwise_server.errors import NotFound
-
-    found = asyncio.run(_report(settings_of(config), set or workload, run, metric))
-    asked = {name for name in (first, second) if name}
-    there = {one.candidate for part in found.parts for one in part.standings}
-    if missing := asked - there:
-        raise NotFound(f"{', '.join(missing)} did not run in {found.run}; there: {', '.join(sorted(there))}.")
-    parts = [
-        msgspec.structs.replace(
-            part,
-            pairs={
-                name: tuple(pair for pair in pairs if asked <= {pair.first, pair.second})
-                for name, pairs in part.pairs.items()
-                if metric in ("", name)
-            },
-        )
-        for part in found.parts
-    ]
-    if as_json:
-        emit({"run": found.run, "set": found.set, "parts": [_pairs_json(part) for part in parts]})
-        return
-    for part in parts:
-        for line in lines_of(part):
-            say(line)
-        table(PAIR_COLUMNS, pair_rows(part))
-        say()
 
 
 async def _run(settings: "Settings", order: "Order", yes: bool, metric: str, html: Path | None, as_json: bool) -> bool:
@@ -171,11 +104,11 @@ async def _run(settings: "Settings", order: "Order", yes: bool, metric: str, htm
     finally:
         await house.close()
     found = report_of(ran, prepared.set, prepared.examples, metric)
-    _write(found, html)
+    write_page(found, html)
     if as_json:
-        _emit(found, outcome)
+        emit_report(found, outcome)
     else:
-        _show(found, whole=False)
+        show_report(found, whole=False)
     _advise(ran, outcome, settings.ledger.currency)
     return not outcome.failures and not outcome.left and not outcome.ungraded
 
@@ -225,29 +158,6 @@ def _far(progress: "Progress", currency: str) -> str:
     return ", ".join(parts)
 
 
-def _show(found: "Report", *, whole: bool) -> None:
-    from rungwise_pipelines.evaluation import words
-
-    for part in found.parts:
-        table(words.columns_of(part), words.rows_of(part))
-        say()
-        for line in words.lines_of(part):
-            say(line)
-        if not whole:
-            say()
-            continue
-        if topics := list(words.topic_rows(part)):
-            say()
-            table(("topic", "n", *(one.candidate for one in part.standings)), topics)
-        if worst := list(words.worst_rows(part)):
-            say("\nWorst:")
-            table(("example", "question", part.headline, "inferences"), worst)
-        say()
-    for line in words.failures_of(found) if whole else ():
-        say(line)
-    say(f"Run {found.run} on {found.set}. Intervals are of 95 %; p-values are corrected for all pairs.")
-
-
 def _advise(ran: "EvalRun", outcome: "Outcome", currency: str) -> None:
     from rungwise_pipelines.progress import duration
 
@@ -259,77 +169,17 @@ def _advise(ran: "EvalRun", outcome: "Outcome", currency: str) -> None:
         note(f"{failure.who} on {failure.example}: {failure.why}")
     if len(outcome.failures) > 20:
         note(f"and {len(outcome.failures) - 20:,} more")
-    again = "Run the same command again: only what is missing is asked."
     left = f"{outcome.left:,} answers and the grades of {outcome.ungraded:,} are missing"
     match outcome.end:
         case "budget":
-            note(f"{left}: they might cost more than --max-cost. {again}")
+            note(f"{left}: they might cost more than --max-cost. {_AGAIN}")
         case "unpriced":
             note(f"{left}: a price is not known, so --max-cost cannot be kept.")
         case "upstream":
-            note(f"{left}: a model stayed away. {again}")
+            note(f"{left}: a model stayed away. {_AGAIN}")
         case "done":
             if outcome.failures:
-                note(again)
-
-
-def _emit(found: "Report", outcome: "Outcome | None" = None) -> None:
-    import msgspec
-
-    told = msgspec.to_builtins(found)
-    if outcome is not None:
-        told |= {
-            "end": outcome.end,
-            "asked": outcome.asked,
-            "reused": outcome.reused,
-            "left": outcome.left,
-            "ungraded": outcome.ungraded,
-            "spent": outcome.spent,
-            "failures": msgspec.to_builtins(outcome.failures),
-        }
-    emit(told)
-
-
-def _pairs_json(part: object) -> dict[str, object]:
-    import msgspec
-
-    told = msgspec.to_builtins(part)
-    return {name: told[name] for name in ("origin", "examples", "headline", "pairs")}
-
-
-def _write(found: "Report", html: Path | None) -> None:
-    from rungwise_pipelines.evaluation.page import page_of
-    from rungwise_server.errors import SetupError
-
-    if html is None:
-        return
-    try:
-        html.write_text(page_of(found), encoding="utf-8")
-    except OSError as error:
-        raise SetupError(f"{html} cannot be written: {error.strerror}.") from None
-    note(f"Written to {html}.")
-
-
-async def _report(settings: "Settings", name: str, run: str, metric: str) -> "Report":
-    from rungwise_pipelines.evaluation.job import find_run
-    from rungwise_pipelines.evaluation.report import report_of
-
-    async with _sets(settings) as sets:
-        ran, of, examples = await find_run(sets, name, run)
-    return report_of(ran, of, examples, metric)
-
-
-@asynccontextmanager
-async def _sets(settings: "Settings") -> "AsyncIterator[EvalSets]":
-    """The eval sets, and nothing else of the house."""
-    from rungwise_server.bootstrap import open_house_database, open_kept
-    from rungwise_server.eval_sets import EvalSets
-
-    database = await open_house_database(settings)
-    try:
-        yield EvalSets(open_kept(database))
-    finally:
-        database.close()
+                note(_AGAIN)
 
 
 def _names(given: str) -> tuple[str, ...]:

@@ -99,15 +99,16 @@ async def estimate(
     workload: str,
     wanted: Sequence[Wanted],
     known: Mapping[str, Known],
+    prices: Mapping[str, Price | None],
     judges: Mapping[str, Price | None],
     at_once: int,
 ) -> Estimate:
-    """What `wanted` will take. `judges` are those that grade each answer, with what their models cost."""
+    """What `wanted` will take. `prices` are those of candidates; `judges` grade each answer, and have their models'."""
     before = await past(log, workload)
     candidates = []
     for name in dict.fromkeys(cell.candidate for cell in wanted):
         cells = [cell for cell in wanted if cell.candidate == name]
-        candidates.append(_expected(engine, workload, name, cells, known, before))
+        candidates.append(_expected(engine, workload, name, cells, known, before, prices))
     expected = [await _judging(log, name, price, len(wanted)) for name, price in judges.items()]
     answering = max((one.seconds / min(at_once, max(one.asked, 1)) for one in candidates), default=0.0)
     grading = sum(judge.grades * judge.seconds for judge in expected) / at_once
@@ -121,6 +122,7 @@ def _expected(
     cells: Sequence[Wanted],
     known: Mapping[str, Known],
     before: Mapping[str, Past],
+    prices: Mapping[str, Price | None],
 ) -> Expected:
     asked = [cell for cell in cells if known[cell.id].answer is None]
     had = before.get("" if name == ROUTE else name)
@@ -129,8 +131,8 @@ def _expected(
     written = round(len(asked) * (had.output_tokens if had else 60 if quotes else WRITTEN))
     read = sum(cell.tokens for cell in asked)
     # Of a route nobody knows yet whom it will choose: the dearest.
-    prices = [candidate.price for candidate in chosen]
-    costs = [None if price is None else price.of(Usage(read, written)) for price in prices]
+    those = [prices[candidate.name] for candidate in chosen]
+    costs = [None if price is None else price.of(Usage(read, written)) for price in those]
     cost = None if None in costs else max((c for c in costs if c is not None), default=0.0)
     seconds = len(asked) * (had.seconds if had else _QUOTING if quotes else _SECONDS)
     return Expected(name, len(cells), len(cells) - len(asked), read, written, cost, seconds)

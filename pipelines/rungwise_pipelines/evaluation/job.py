@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from rungwise_pipelines.evaluation.cells import Known, Wanted, identities, known, wanted
 from rungwise_pipelines.evaluation.estimate import Estimate, estimate
-from rungwise_pipelines.evaluation.run import Bounds, Evaluation, Noted, Outcome, Progress
+from rungwise_pipelines.evaluation.noted import Noted
+from rungwise_pipelines.evaluation.run import Bounds, Evaluation, Outcome, Progress
 from rungwise_server.engine import Engine
 from rungwise_server.errors import BadRequest, NotFound
 from rungwise_server.eval_sets import EvalSets
@@ -80,8 +81,9 @@ async def prepare(house: "House", order: Order) -> Prepared:
     cells = await wanted(engine, order.workload, examples, made_of)
     await house.log.flush()
     had = await known(log, cells)
-    prices = _prices(judges, settings, engine)
-    expected = await estimate(engine, log, order.workload, cells, had, prices, order.concurrency)
+    prices = _prices(settings, engine)
+    graders = _judges_prices(judges, settings, prices)
+    expected = await estimate(engine, log, order.workload, cells, had, prices, graders, order.concurrency)
     return Prepared(order, of, froze, examples, names, tuple(cells), had, judges, expected, engine, log)
 
 
@@ -101,6 +103,7 @@ async def carry_out(
         order.max_cost,
         {one.candidate: one.each for one in expected.candidates},
         {judge.judge: judge.each or 0.0 for judge in expected.judges},
+        _hosted(house.settings),
     )
     evaluation = Evaluation(
         prepared.engine,
@@ -181,14 +184,24 @@ def _chosen(order: Order, there: Mapping[str, Judge], settings: "Settings") -> t
     return chosen
 
 
-def _prices(judges: Sequence[Judge], settings: "Settings", engine: Engine) -> dict[str, Price | None]:
+def _hosted(settings: "Settings") -> frozenset[str]:
+    return frozenset(name for name, candidate in settings.candidates.items() if candidate.hosting is not None)
+
+
+def _prices(settings: "Settings", engine: Engine) -> dict[str, Price | None]:
+    """Of candidates. Own hardware costs the same whether it is asked or not."""
+    own = _hosted(settings)
+    return {name: one.price or (Price() if name in own else None) for name, one in engine.candidates.items()}
+
+
+def _judges_prices(
+    judges: Sequence[Judge], settings: "Settings", prices: Mapping[str, Price | None]
+) -> dict[str, Price | None]:
     from rungwise_server.bootstrap.judges import judge_settings
 
     configured = judge_settings(settings)
     asks = {judge.name: configured[judge.name].candidate for judge in judges if judge.name in configured}
-    return {
-        judge.name: engine.candidates[asks[judge.name]].price if asks.get(judge.name) else Price() for judge in judges
-    }
+    return {judge.name: prices[asks[judge.name]] if asks.get(judge.name) else Price() for judge in judges}
 
 
 def _says(run: EvalRun) -> object:

@@ -9,7 +9,7 @@ asked and graded goes to the log as it comes; killed at any moment, a run goes o
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Literal
@@ -21,12 +21,13 @@ from rungwise_pipelines.batch.lines import Line
 from rungwise_pipelines.batch.run import Runner, Tally
 from rungwise_pipelines.evaluation.cells import ROUTE, Known, Wanted, attempt_id, request_fields
 from rungwise_pipelines.evaluation.metrics import answer_of, measure
+from rungwise_pipelines.evaluation.noted import Noted
 from rungwise_server.engine import Engine
 from rungwise_server.errors import Conflict, RungwiseError
 from rungwise_server.evals import Answered, Cell
 from rungwise_server.judging.groundedness import Groundedness
-from rungwise_server.protocols import InferenceLog, Judge
-from rungwise_server.records import Grade, Inference, LogQuery, LogRecord, Total
+from rungwise_server.protocols import Judge
+from rungwise_server.records import Grade, LogQuery
 from rungwise_server.types import ChatRequest
 
 End = Literal["done", "budget", "unpriced", "upstream"]
@@ -34,32 +35,8 @@ End = Literal["done", "budget", "unpriced", "upstream"]
 not known, so that cannot be kept; a candidate's model stayed away."""
 
 _READ = 500
+_AT_ONCE = 8
 _TOLD = 5  # answers of a candidate that tell what the next one costs
-
-
-class Noted:
-    """A log that shows a run what passes into it: its own answers, and what everything cost."""
-
-    def __init__(self, log: InferenceLog) -> None:
-        self._log = log
-        self.answers: dict[str, Inference] = {}
-        self.spent = 0.0
-
-    async def append(self, record: LogRecord) -> None:
-        """See InferenceLog."""
-        if isinstance(record, Inference):
-            self.spent += record.cost or 0.0
-            if record.surface == "eval":
-                self.answers[record.id] = record
-        await self._log.append(record)
-
-    def read(self, query: LogQuery) -> AsyncIterator[LogRecord]:
-        """See InferenceLog."""
-        return self._log.read(query)
-
-    async def totals(self, query: LogQuery) -> Sequence[Total]:
-        """See InferenceLog."""
-        return await self._log.totals(query)
 
 
 class Failure(Struct, frozen=True):
@@ -74,7 +51,7 @@ class Failure(Struct, frozen=True):
 class Progress(Struct):
     """How far a part of a run is. `reused` of it were in the log before; `trouble` is what is being tried again."""
 
-    part: Literal["answers", "grades"]
+    part: Literal["answers", "measures", "grades"]
     total: int
     done: int
     reused: int
@@ -106,6 +83,8 @@ class Bounds(Struct, frozen=True):
     max_cost: float | None = None
     costs: Mapping[str, float] = {}
     judging: Mapping[str, float] = {}
+    hosted: frozenset[str] = frozenset()
+    """Candidates that cost nothing by the token, and so need no price."""
     timeout: float = 600.0
     patience: float = 60.0
 
@@ -153,7 +132,7 @@ class Evaluation:
         reused = await self._all_answers(wanted)
         failed = len(self._failures)
         answered = [cell for cell in wanted if cell.id in self._answers]
-        metrics = {cell.id: await self._measured(cell) for cell in answered}
+        metrics = await self._all_measures(answered)
         await self._all_grades(answered)
         cells = []
         for cell in wanted:
@@ -193,6 +172,22 @@ class Evaluation:
         """A model within this process would only wait for itself, and seem slow."""
         within = candidate != ROUTE and not self._engine.candidates[candidate].generates
         return 1 if within else self._bounds.concurrency
+
+    async def _all_measures(self, answered: Sequence[Wanted]) -> dict[str, dict[str, float]]:
+        """By cell."""
+        self._progress = Progress("measures", len(answered), 0, 0)
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(cell: Wanted) -> tuple[str, dict[str, float]]:
+            async with room:
+                metrics = await measure(cell.example, self._answers[cell.id], self._groundedness)
+            self._progress.done += 1
+            self._tell()
+            return cell.id, metrics
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(cell)) for cell in answered]
+        return dict(task.result() for task in tasks)
 
     async def _all_grades(self, answered: Sequence[Wanted]) -> None:
         await self._read_grades(answered)
@@ -257,7 +252,7 @@ class Evaluation:
         self._answers[cell.id] = found
         if found.cost is not None:
             self._paid.setdefault(cell.candidate, []).append(found.cost)
-        elif self._bounds.max_cost is not None:
+        elif self._bounds.max_cost is not None and found.candidate not in self._bounds.hosted:
             self._stop("unpriced")
         return Asked(id, b"", 200, found.candidate, found.usage, found.cost)
 
@@ -265,9 +260,6 @@ class Evaluation:
         """About what its next answer costs at the most: guessed, until some were paid."""
         paid = self._paid.get(candidate, [])
         return max(paid) if len(paid) >= _TOLD else self._bounds.costs.get(candidate, 0.0)
-
-    async def _measured(self, cell: Wanted) -> dict[str, float]:
-        return await measure(cell.example, self._answers[cell.id], self._groundedness)
 
     async def _grade(self, judge: Judge, cell: Wanted) -> Asked:
         example, answer = cell.example, self._answers[cell.id]
