@@ -90,6 +90,7 @@ bench-batch: .venv/.ready ## measure batches: against an upstream's own limit, m
 
 bench-judging: .venv/.ready ## simulate coverage of a judge's certificate; DATA=FOLDER: measure on recorded ones
 	$(BIN)/python tests/benchmarks/judging.py $${DATA:+"$$DATA"} $(ARGS)
+	@test -z "$$DATA" || $(BIN)/python tests/benchmarks/groundedness.py "$$DATA" $${PASSAGES:+--passages "$$PASSAGES"}
 
 clean: ## remove the environment and all caches; RUNGWISE_HOME stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -30,8 +30,8 @@ from rungwise_server.text.sentences import spans
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
-Pair = tuple[str, str, str]
-"""A sentence, the passage that supports it, and another sentence or passage in its place."""
+Pair = tuple[str, str, str, str]
+"""A sentence and the passage that supports it; a sentence and a passage that does not."""
 
 RECORDED = ("Bert-KPrec", "rl_f", "rb_agg", "RougeL", "Bert-Rec", "rb_llm")
 SIGNALS = ("words", "spelled", "numbers", "names", "negated")
@@ -83,12 +83,12 @@ async def people(folder: Path, embedder: MiniLM, draws: int) -> None:
     claiming = np.array([any(c.checkable for c in claims(line["answer"])) for line in answers])
     with_words = Groundedness(HashEmbedder(languages=frozenset({"none"})))
     metric = Groundedness(embedder)
-    values, words, seconds, sizes = [], [], [], []
+    values, words, times, sizes = [], [], [], []
     for line, given in zip(answers, passages, strict=True):
         words.append((await with_words.measure(line["answer"], given)).value)
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         found = await metric.measure(line["answer"], given)
-        seconds.append(1000 * (time.perf_counter() - began))
+        times.append([1000 * (time.perf_counter() - began[0]), 1000 * (time.process_time() - began[1])])
         values.append(found.value)
         sizes.append((len(found.sentences), len(given)))
     columns: dict[str, Floats] = {
@@ -122,9 +122,12 @@ async def people(folder: Path, embedder: MiniLM, draws: int) -> None:
         chosen = [np.isin(at, np.flatnonzero(k)) for k in which.values()]
         row("one grader, against the mean of the others", *(f"{spearman(one[k], rest[k]):.3f}" for k in chosen))
         row("groundedness, against the same", *(f"{spearman(best[at][k], rest[k]):.3f}" for k in chosen))
-    middle, high = np.percentile(seconds, [50, 95])
+    (wall, cpu), (high, _) = np.percentile(times, [50, 95], axis=0)
     few, many = np.mean(sizes, axis=0)
-    print(f"\nAn answer of {few:.1f} sentences and {many:.1f} passages: {middle:.0f} ms (p50), {high:.0f} ms (p95).")
+    print(
+        f"\nAn answer of {few:.1f} sentences and {many:.1f} passages takes {wall:.0f} ms (p50), {high:.0f} ms (p95), "
+        f"{cpu:.0f} ms of CPU (p50)."
+    )
 
 
 async def _signals(answers: Sequence[dict[str, Any]], passages: Sequence[Sequence[str]], embedder: MiniLM) -> Floats:
@@ -201,10 +204,8 @@ async def made(folder: Path, embedder: MiniLM, most: int) -> None:
     )
     for (name, what), pairs in kinds(folder).items():
         values = []
-        for sentence, passage, other in pairs[:: max(1, len(pairs) // most)]:
-            swapped = (sentence, other) if what.startswith("another pa") else (other, passage)
-            both = [(await metric.measure(a, [b])).value for a, b in ((sentence, passage), swapped)]
-            values.append(both)
+        for right, own, wrong, other in pairs[:: max(1, len(pairs) // most)]:
+            values.append([(await metric.measure(a, [b])).value for a, b in ((right, own), (wrong, other))])
         good, bad = np.array(values).T
         order = ranks(np.concatenate([good, bad]))
         auc = (order[: len(good)].mean() - (len(good) - 1) / 2) / len(bad)
@@ -221,9 +222,9 @@ def kinds(folder: Path) -> dict[tuple[str, str], list[Pair]]:
     found: dict[tuple[str, str], list[Pair]] = {}
     rng = np.random.default_rng(3)
 
-    def take(name: str, what: str, sentence: str, passage: str, other: str | None) -> None:
-        if other is not None and other != sentence:
-            found.setdefault((name, what), []).append((sentence, passage, other))
+    def take(name: str, what: str, right: str, own: str, wrong: str | None = None, other: str | None = None) -> None:
+        if wrong != right and (wrong or other):
+            found.setdefault((name, what), []).append((right, own, wrong or right, other or own))
 
     docs = {doc["id"]: doc["text"] for doc in lines(folder / "clapnq" / "docs.jsonl.gz")}
     for query in lines(folder / "clapnq" / "queries.jsonl.gz"):
@@ -232,20 +233,21 @@ def kinds(folder: Path) -> dict[tuple[str, str], list[Pair]]:
             if len(sentence.split()) < 5:
                 continue
             near = _nearest(sentence, {i: text for i, text in docs.items() if i not in query["gold_doc_ids"]})
-            take("CLAPnq, people's answers", "another passage, the nearest by words", sentence, own, near)
+            take("CLAPnq, people's answers", "another passage, the nearest by words", sentence, own, other=near)
             take("CLAPnq, people's answers", "one number altered", sentence, own, altered(sentence, rng))
             take("CLAPnq, people's answers", "is to is not, has to has not", sentence, own, negated(sentence))
             take("CLAPnq, people's answers", "one name of another passage", sentence, own, renamed(sentence, near, rng))
     docs = {doc["id"]: doc["text"] for doc in lines(folder / "scifact" / "docs.jsonl.gz")}
     some = dict(list(docs.items())[::5])
-    told: dict[str, list[tuple[str, str]]] = {"SUPPORT": [], "CONTRADICT": []}
+    told: dict[str, list[tuple[str, str]]] = {}
     for query in lines(folder / "scifact" / "queries_test.jsonl.gz"):
         for verdict in query["answers"][:1]:
-            told[verdict].append((query["text"], docs[query["gold_doc_ids"][0]]))
-            if verdict == "SUPPORT":
-                gold = query["gold_doc_ids"]
-                near = _nearest(query["text"], {i: text for i, text in some.items() if i not in gold})
-                take("SciFact, claims", "another paper, the nearest by words", *told[verdict][-1], near)
+            told.setdefault(verdict, []).append((query["text"], docs[query["gold_doc_ids"][0]]))
+    for claim, own in told["SUPPORT"]:
+        near = _nearest(claim, {i: text for i, text in some.items() if text != own})
+        take("SciFact, claims", "another paper, the nearest by words", claim, own, other=near)
+    for (claim, own), (against, other) in zip(told["SUPPORT"], told["CONTRADICT"], strict=False):
+        take("SciFact, claims", "a claim that its paper contradicts", claim, own, against, other)
     for name, prefix, suffix in (
         ("XQuAD en", "xquad", "_en"),
         ("XQuAD de", "xquad", "_de"),
@@ -271,10 +273,10 @@ def _squad(name: str, docs: Path, queries: Path, take: Callable[..., None], rng:
             others = [given for _, _, given in group if answer not in given]
             wrong = [given for _, given, _ in group if given not in own]
             if others:
-                take(name, "another paragraph of the article", sentence, own, others[rng.integers(len(others))])
+                take(name, "another paragraph of the article", sentence, own, other=others[rng.integers(len(others))])
             if wrong:
-                other = f"{question}: {wrong[rng.integers(len(wrong))]}."
-                take(name, "another question's answer", sentence, own, other)
+                swapped = f"{question}: {wrong[rng.integers(len(wrong))]}."
+                take(name, "another question's answer", sentence, own, swapped)
             if re.search(r"\d", answer):
                 take(name, "one number altered", sentence, own, altered(sentence, rng))
 
