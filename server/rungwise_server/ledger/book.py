@@ -147,4 +147,8 @@ def _notes(evidence: Evidence, traffic: Traffic) -> tuple[str, ...]:
         )
     if evidence.graded_left_out:
         notes.append(f"{evidence.graded_left_out:,} answers that only judges graded were too many to look at.")
+    if evidence.synthetic:
+        notes.append(
+            f"{evidence.synthetic:,} graded answers are to questions that a model wrote: they count for nothing here."
+        )
     return tuple(notes)

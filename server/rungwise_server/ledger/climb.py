@@ -12,7 +12,17 @@ from rungwise_server.ledger.facts import NAMES, CandidateFacts, Facts, Rung, Wor
 from rungwise_server.ledger.needs import Need, documents_of, examples_of, grades_of, tokens_of
 from rungwise_server.ledger.outlays import building, finetune_hours, grading, making, put_terms, reading_hours, training
 from rungwise_server.ledger.quality import Quality
-from rungwise_server.ledger.sheet import Figure, Line, Sheet, Source, assumed, configured, matters_most, shares
+from rungwise_server.ledger.sheet import (
+    Figure,
+    Line,
+    Sheet,
+    Source,
+    assumed,
+    configured,
+    matters_most,
+    priced_by,
+    shares,
+)
 from rungwise_server.ledger.today import HOURS, Machine, Today, load_of
 from rungwise_server.ledger.traffic import Traffic
 
@@ -123,7 +133,7 @@ def _input_price(ground: Ground) -> tuple[float, Source]:
     shares = [ground.traffic.share(name) for name in known]
     prices = [one.price.input for one in known.values() if one.price is not None]
     price = float(np.average(prices, weights=shares if sum(shares) else None)) / 1e6
-    return price, configured(", ".join(dict.fromkeys(one.price_from for one in known.values())))
+    return price, priced_by(", ".join(dict.fromkeys(one.price_from for one in known.values())))
 
 
 def _own(sheet: Sheet, rung: Rung, ground: Ground, today: Today) -> _Made:

@@ -51,7 +51,8 @@ class GradedAnswer(Struct, frozen=True):
 
 class Said(Struct, frozen=True):
     """What people said of answers: ids of inferences, by what it makes of them. `held` are those that an eval set was
-    made from, which nobody trains on; they are not among `corrected` to `graded_good`."""
+    made from, which nobody trains on; they are not among `corrected` to `graded_good`.
+    """
 
     corrected: frozenset[str] = frozenset()
     liked: frozenset[str] = frozenset()
@@ -82,6 +83,8 @@ class Evidence(Struct, frozen=True):
     graded: Sequence[GradedAnswer] = ()
     graded_left_out: int = 0
     """Graded answers that were too many to look at."""
+    synthetic: int = 0
+    """Graded answers to questions that a model wrote: they say nothing of the traffic, and are not in `graded`."""
     said: Said = Said()
     runs: Sequence[EvalRun] = ()
     corpora: Mapping[str, Corpus] = {}

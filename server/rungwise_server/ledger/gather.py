@@ -57,7 +57,7 @@ class Gatherer:
         """All of one workload. Raises Unavailable."""
         query = LogQuery(kind="inference", workload=workload, since=since, until=until)
         examples, runs = await self._evaluations(workload)
-        graded, good, left_out = await self._graded(workload, since, until, examples)
+        graded, good, left_out, synthetic = await self._graded(workload, since, until, examples)
         held = frozenset(example.source for example in examples.values() if example.source)
         facts = self._facts.workloads.get(workload)
         corpora = await self._corpora()
@@ -69,8 +69,9 @@ class Gatherer:
             seen=await sampled(self._log, query, self._language) if sums[0] else (),
             graded=graded,
             graded_left_out=left_out,
+            synthetic=synthetic,
             said=await self._said(workload, since, until, good, held),
-            runs=[run for run in runs if since <= run.at < until],
+            runs=[_real(run, examples) for run in runs if since <= run.at < until],
             corpora={name: corpora.get(name, Corpus()) for name in (facts.collections if facts else ())}
             or dict(corpora),
         )
@@ -93,8 +94,10 @@ class Gatherer:
 
     async def _graded(
         self, workload: str, since: float, until: float, examples: Mapping[str, Example]
-    ) -> tuple[list[GradedAnswer], frozenset[str], int]:
-        """Answers graded in this time, those that people found good at any, and how many were too many to look at."""
+    ) -> tuple[list[GradedAnswer], frozenset[str], int, int]:
+        """Answers graded in this time; those that people found good at any; how many were too many to look at, and how
+        many answered questions that a model wrote.
+        """
         latest: dict[tuple[str, str, str], Grade] = {}
         async for grade in self._log.read(LogQuery(kind="grade", workload=workload)):
             assert isinstance(grade, Grade)
@@ -116,13 +119,16 @@ class Gatherer:
             async for record in self._log.read(LogQuery(kind="inference", ids=kept, own=True, housekeeping=True)):
                 assert isinstance(record, Inference)
                 about[record.id] = record
-        answers = []
+        answers, synthetic = [], 0
         for (id, rubric), given in grades.items():
             if id not in about:
                 continue
             people = tuple(grade.value for grade in given if not grade.judge and grade.value is not None)
             judges = tuple((grade.judge, grade.value) for grade in given if grade.judge and grade.value is not None)
             example = examples.get(next((grade.example for grade in given if grade.example), ""))
+            if example is not None and example.synthetic:
+                synthetic += 1
+                continue
             answers.append(
                 GradedAnswer(
                     id,
@@ -134,7 +140,7 @@ class Gatherer:
                     example.topic if example else "",
                 )
             )
-        return answers, frozenset(good), len(ids) - len(kept)
+        return answers, frozenset(good), len(ids) - len(kept), synthetic
 
     async def _said(
         self, workload: str, since: float, until: float, good: frozenset[str], held: frozenset[str]
@@ -167,3 +173,9 @@ class Gatherer:
 def _people_say(grades: Sequence[Grade]) -> float | None:
     values = [grade.value for grade in grades if not grade.judge and grade.value is not None]
     return sum(values) / len(values) if values else None
+
+
+def _real(run: EvalRun, examples: Mapping[str, Example]) -> EvalRun:
+    """The run without the questions that a model wrote."""
+    made = {id for id, example in examples.items() if example.synthetic}
+    return replace(run, cells=tuple(cell for cell in run.cells if cell.example not in made))

@@ -100,7 +100,8 @@ def training(sheet: Sheet, rung: Rung, *hours: Figure) -> Figure:
 
 def making(sheet: Sheet, evidence: Evidence, quality: Figure) -> Figure:
     """People who make the examples that are missing, of logged answers: they look at each and write those that are
-    wrong."""
+    wrong.
+    """
     need = examples_of(evidence)
     return sheet.reckon(
         "making",

@@ -17,7 +17,8 @@ from rungwise_server.ledger.evidence import GradedAnswer, Said
 
 How = Literal["people", "corrected", "judge", "run", "thumbs", "nothing"]
 """People's grades; a judge's, corrected by people's; a judge's that no person checked; a metric of an eval run; thumbs;
-nothing at all. In this order: the first that there is, is taken."""
+nothing at all. In this order: the first that there is, is taken.
+"""
 
 TOLD: Mapping[How, str] = {
     "people": "people's grades",
@@ -60,12 +61,13 @@ def quality_of(
     graded: Sequence[GradedAnswer], shares: Mapping[str, float], runs: Sequence[EvalRun], said: Said
 ) -> Quality:
     """Of the workload's answers, each candidate counting by its share of the traffic (by its grades, where it has no
-    traffic at all)."""
+    traffic at all).
+    """
     rubric = rubric_of(graded)
     answers = [one for one in graded if one.rubric == rubric]
     serving = [one for one in answers if shares.get(one.candidate)]
     rows = sum(len(one.people) + len(one.judges) for one in answers)
-    found = _of_grades(serving or answers, shares, rubric)
+    found = of_grades(serving or answers, shares, rubric)
     if found is not None:
         people = found.how == "people"
         return replace(found, rows=sum(len(one.people) for one in answers) if people else rows)
@@ -79,7 +81,7 @@ def by_candidate(graded: Sequence[GradedAnswer], runs: Sequence[EvalRun]) -> dic
     found = {}
     for name in sorted(names):
         mine = [one for one in graded if one.rubric == rubric and one.candidate == name]
-        quality = _of_grades(mine, {name: 1.0}, rubric) or _of_runs(runs, [name])
+        quality = of_grades(mine, {name: 1.0}, rubric) or _of_runs(runs, [name])
         if quality is not None:
             found[name] = quality
     return found
@@ -93,7 +95,8 @@ def rubric_of(graded: Sequence[GradedAnswer]) -> str:
     return max(counts, key=lambda name: (counts[name], name == "correct", name), default="")
 
 
-def _of_grades(answers: Sequence[GradedAnswer], shares: Mapping[str, float], rubric: str) -> Quality | None:
+def of_grades(answers: Sequence[GradedAnswer], shares: Mapping[str, float], rubric: str) -> Quality | None:
+    """What the grades of `answers`, all under one rubric, say; None where there are none."""
     if not answers:
         return None
     judges = Counter(name for one in answers for name, _ in one.judges)
@@ -115,7 +118,11 @@ def _of_grades(answers: Sequence[GradedAnswer], shares: Mapping[str, float], rub
     name = judge.partition("@")[0]
     if people and judge:
         return _from(
-            estimates.quality, "corrected", people, rubric, f"{name} graded {judges[judge]}, people {people} of them"
+            estimates.quality,
+            "corrected",
+            people,
+            rubric,
+            f"{name} graded {judges[judge]:,} answers, people {people:,}",
         )
     if people and estimates.humans_alone:
         return _from(estimates.humans_alone, "people", people, rubric, "")
@@ -154,7 +161,8 @@ def _of_thumbs(said: Said) -> Quality | None:
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """The interval of a mean of values from 0 to 1: of the beta distribution with Jeffreys' prior. Values between the
-    ends vary less than passes and fails do, so it is too wide for them rather than too narrow."""
+    ends vary less than passes and fails do, so it is too wide for them rather than too narrow.
+    """
     total, count = float(sum(values)), len(values)
     tail = (1 - LEVEL) / 2
     low = 0.0 if total <= 0 else float(beta.quantile(tail, total + 0.5, count - total + 0.5))
@@ -164,7 +172,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 def more_grades(estimate: float | None, count: int, target: float) -> int:
     """How many more grades would tell whether the quality is above or below `target`: until half of the 95 % interval
-    of a share is less than the distance, 30 in all at least and 400 at most."""
+    of a share is less than the distance, 30 in all at least and 400 at most.
+    """
     share = ((estimate or 0.0) * count + 1.0) / (count + 2) if estimate is not None else 0.5
     distance = max(abs(share - target), 0.02)
     needed = min(max(1.96**2 * share * (1 - share) / distance**2, 30.0), 400.0)

@@ -50,7 +50,8 @@ class Rows(Struct, frozen=True):
 
 class Source(Struct, frozen=True):
     """Where a figure is from: rows of the log, a key of the configuration, an assumption that is ours (or a
-    publication's, which `told` names), or other lines."""
+    publication's, which `told` names), or other lines.
+    """
 
     kind: Literal["log", "config", "assumption", "lines", "kept"]
     told: str
@@ -89,7 +90,8 @@ class Figure:
 
 class Sheet:
     """Figures under one heading, in the order in which they were put down. A `certain` one reckons with values alone,
-    which takes a tenth of the time: its ranges say nothing."""
+    which takes a tenth of the time: its ranges say nothing.
+    """
 
     def __init__(self, heading: str, *, certain: bool = False) -> None:
         self._heading = heading
@@ -198,6 +200,11 @@ def configured(key: str) -> Source:
     return Source("config", key)
 
 
+def priced_by(where: str) -> Source:
+    """A price: of the configuration, or of a table that others keep."""
+    return configured(where) if where.startswith("candidates.") else assumed(where)
+
+
 def logged(told: str, *rows: Rows) -> Source:
     """Rows of the log."""
     return Source("log", told, rows=rows)
@@ -205,7 +212,8 @@ def logged(told: str, *rows: Rows) -> Source:
 
 def matters_most(outcome: Figure, inputs: Sequence[Figure]) -> Figure | None:
     """The input whose draws go along most with those of `outcome` (Spearman's rank correlation); None where nothing
-    varies."""
+    varies.
+    """
     ranks = _ranks(outcome.draws)
     best, found = 0.0, None
     for figure in inputs:

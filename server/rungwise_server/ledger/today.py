@@ -19,6 +19,7 @@ from rungwise_server.ledger.sheet import (
     Source,
     configured,
     logged,
+    priced_by,
     seeded,
     shares,
 )
@@ -31,7 +32,8 @@ HOURS = 8760.0
 @dataclass(frozen=True)
 class Machine:
     """Hardware of one's own under a workload: its year, an hour of this workload's part of it, how many requests an
-    hour that part takes (0: not known), and the share of the traffic that it answers."""
+    hour that part takes (0: not known), and the share of the traffic that it answers.
+    """
 
     year: Figure
     hourly: Figure
@@ -128,7 +130,8 @@ def today_of(
         if cost is None:
             unpriced += share
         elif cost > 0:
-            parts.append(_tokens(sheet, evidence, row.candidate, share, cost, (volume, drift)))
+            price = one.price_from if row.unpriced == row.requests else ""
+            parts.append(_tokens(sheet, evidence, row.candidate, share, cost, (volume, drift), price))
         if one.hourly is not None:
             machines[row.candidate] = _machine(sheet, evidence, one, share, (volume, peak, gpu_drift))
     formula = "the sum of what each candidate costs by the token" if parts else "nothing is paid by the token"
@@ -142,17 +145,18 @@ def today_of(
 
 
 def _tokens(
-    sheet: Sheet, evidence: Evidence, name: str, share: float, cost: float, of: tuple[Figure, Figure]
+    sheet: Sheet, evidence: Evidence, name: str, share: float, cost: float, of: tuple[Figure, Figure], price: str
 ) -> Figure:
+    """`price` is where the price is from, if it is not the log that says what answers cost."""
     entries = [entry for entry in evidence.traffic if entry.total.candidate == name]
     count = sum(entry.total.requests for entry in entries)
     answer = sheet.given(
         f"answer-{name}",
         f"Tokens of one answer of {name}",
-        "logged cost over answers whose cost is known, days drawn anew for the range",
+        "mean tokens × today's price, for none was logged" if price else "logged cost over answers whose cost is known",
         cost,
         "money",
-        logged("answers with a cost", rows_of(evidence, count, name)),
+        priced_by(price) if price else logged("answers with a cost", rows_of(evidence, count, name)),
         draws=_cost_draws(entries, cost),
     )
     return sheet.reckon(

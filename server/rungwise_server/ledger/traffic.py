@@ -22,7 +22,8 @@ _SPREAD = math.log(2) / 1.645
 
 class CandidateTraffic(Struct, frozen=True):
     """What one candidate answered. `unpriced` are answers whose cost nobody knows; those of hardware are paid by the
-    hour, which `hosting` is."""
+    hour, which `hosting` is.
+    """
 
     candidate: str
     requests: int

@@ -4,20 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 from msgspec import Struct
 
 from rungwise_server.ledger.evidence import Evidence, GradedAnswer, Seen
-from rungwise_server.ledger.quality import FEW, mean_interval, more_grades, rubric_of
-from rungwise_server.ledger.sheet import Floats
+from rungwise_server.ledger.quality import FEW, How, more_grades, of_grades, rubric_of
 
 Standing = Literal["weak", "good", "unknown"]
 
 
 class Segment(Struct, frozen=True):
     """A part of the traffic. `weak`: of every candidate that was graded there, it is shown that it is below the target;
-    `good`: of one, that it is not; else `unknown`, and `more` grades might tell. Of several candidates, the figures are
-    the best one's."""
+    `good`: of one, that it is not; else `unknown`, and `more` of people's grades might tell. Of several candidates, the
+    figures are the best one's.
+    """
 
     kind: Literal["language", "topic"]
     name: str
@@ -28,7 +27,7 @@ class Segment(Struct, frozen=True):
     low: float
     high: float
     count: int
-    by_people: bool
+    how: How
     standing: Standing
     more: int
 
@@ -52,42 +51,32 @@ def _groups(
     found = []
     for name in sorted(names):
         mine = [one for one in graded if getattr(one, kind) == name]
-        candidates = [_of(candidate, mine) for candidate in sorted({one.candidate for one in mine})]
-        told = [one for one in candidates if one[1].size >= FEW]
+        qualities = {
+            candidate: of_grades([one for one in mine if one.candidate == candidate], {candidate: 1.0}, "")
+            for candidate in sorted({one.candidate for one in mine})
+        }
+        told = {candidate: one for candidate, one in qualities.items() if one is not None and one.count >= FEW}
         if not told:
             continue
-        rows = [(name_, values, *mean_interval(values.tolist()), people) for name_, values, people in told]
-        best = max(rows, key=lambda row: (float(row[1].mean()), row[0]))
+        candidate, best = max(told.items(), key=lambda pair: (pair[1].known, pair[1].estimate or 0.0, pair[0]))
         standing: Standing = "unknown"
-        if all(high < target for _, _, _, high, _ in rows):
+        if all(one.known and one.high < target for one in told.values()):
             standing = "weak"
-        elif any(low >= target for _, _, low, _, _ in rows):
+        elif any(one.known and one.low >= target for one in told.values()):
             standing = "good"
-        candidate, values, low, high, people = best
-        estimate = float(values.mean())
         found.append(
             Segment(
                 kind,
                 name,
                 asked[name] / len(seen) if seen else None,
                 candidate,
-                estimate,
-                low,
-                high,
-                int(values.size),
-                people,
+                best.estimate or 0.0,
+                best.low,
+                best.high,
+                best.count,
+                best.how,
                 standing,
-                more_grades(estimate, int(values.size), target) if standing == "unknown" else 0,
+                more_grades(best.estimate, best.people, target) if standing == "unknown" else 0,
             )
         )
     return found
-
-
-def _of(candidate: str, graded: Sequence[GradedAnswer]) -> tuple[str, Floats, bool]:
-    """A candidate's grades: people's where there are enough, else the judges'."""
-    mine = [one for one in graded if one.candidate == candidate]
-    people = [float(np.mean(one.people)) for one in mine if one.people]
-    if len(people) >= FEW:
-        return candidate, np.array(people), True
-    judged = [float(np.mean([grade for _, grade in one.judges])) for one in mine if one.judges]
-    return (candidate, np.array(judged), False) if len(judged) > len(people) else (candidate, np.array(people), True)

@@ -1,5 +1,6 @@
 """A page of the ledger as programs get it: one JSON object. What is not known is null; so is a payback that never
-comes, and `never` says so."""
+comes, and `never` says so.
+"""
 
 import math
 from collections.abc import Mapping, Sequence

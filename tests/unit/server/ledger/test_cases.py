@@ -53,6 +53,15 @@ def test_one_good_candidate_is_enough_and_few_grades_are_not() -> None:
     assert next(one for one in strong if one.name == "en").more >= 25
 
 
+def test_a_judge_that_nobody_checked_settles_nothing() -> None:
+    judged = [
+        GradedAnswer(f"{language}{n}", "a", "correct", (), (("strict@1", 0.0),), language)
+        for language in ("de", "en")
+        for n in range(50)
+    ]
+    assert {one.standing for one in segments_of(evidence(judged), 0.9)} == {"unknown"}
+
+
 def test_one_language_alone_is_the_workload_itself() -> None:
     assert segments_of(evidence(graded("de", 40, 10)), 0.9) == ()
 

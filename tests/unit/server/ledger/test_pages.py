@@ -111,6 +111,20 @@ async def test_what_an_eval_set_holds_is_no_example_to_train_on(pages_of: PagesO
     assert "1 more are in eval sets" in mine.what
 
 
+async def test_questions_that_a_model_wrote_count_for_nothing(pages_of: PagesOf, answers: list[LogRecord]) -> None:
+    sets = EvalSets(MemoryKept())
+    asked = answers[3]
+    assert isinstance(asked, Inference)
+    id = example_id(asked.messages, asked.caller, {})
+    draft = await sets.draft("support", "support")
+    await sets.add(draft, [Example(id, asked.messages, asked.caller, "docs")])
+    at = answers[0].at
+    grades = [a_grade(f"g{n}", answers[n].id, at=at, value=1.0, example=id if n < 5 else "") for n in range(12)]
+    (page,) = await pages_of([*answers, *grades], sets=sets)
+    assert page.quality.people == 7
+    assert any(note.startswith("5 graded answers are to questions that a model wrote") for note in page.notes)
+
+
 async def test_a_sample_is_spread_and_bounded(noon: float) -> None:
     log = MemoryLog()
     for number in range(5000):

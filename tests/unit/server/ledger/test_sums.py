@@ -17,7 +17,7 @@ from rungwise_server.ledger.sheet import Line
 from rungwise_server.ledger.simulate import Volume, parse_volumes
 from rungwise_server.ledger.today import above, today_of
 from rungwise_server.ledger.traffic import traffic_of
-from rungwise_server.records import LogRecord, Total
+from rungwise_server.records import Inference, LogRecord, Total
 from rungwise_server.testing.log import an_inference
 from rungwise_server.types import Price
 
@@ -115,6 +115,19 @@ async def test_what_has_no_price_is_said_and_not_guessed(pages_of: PagesOf, answ
     assert page.traffic.unpriced == 1000
     assert any("1,000 of 2,000 answers the cost is not known" in note for note in page.notes)
     assert any("50 % of the answers nobody knows the price" in reason for reason in page.advice.reasons)
+
+
+async def test_a_price_that_is_known_now_reckons_the_year(
+    pages_of: PagesOf, answers: list[LogRecord], facts: Facts
+) -> None:
+    """What was spent is what was logged: nothing. What a year costs is reckoned from tokens and today's price."""
+    free = [replace(record, cost=None) for record in answers if isinstance(record, Inference)]
+    (page,) = await pages_of(free)
+    assert value(page, "spent") == 0.0
+    assert value(page, "answer-frontier") == pytest.approx((1000 * 10 + 200 * 50) / 1e6)
+    assert value(page, "today") == pytest.approx(365 * 100 * 0.02)
+    source = next(line.source for line in page.today if line.name == "support/answer-frontier")
+    assert (source.kind, source.told) == ("config", "candidates.frontier.price")
 
 
 async def test_what_our_own_programs_asked_stands_apart(pages_of: PagesOf, answers: list[LogRecord]) -> None:
