@@ -186,7 +186,7 @@ def _simulation(page: Page) -> str:
 def _sums(title: str, lines: Sequence[Line]) -> str:
     rows = [(line.label, spanned(line), line.formula, source_told(line), line.name) for line in lines]
     head = ("", "figure (range)", "formula", "from", "line")
-    return f"<details><summary>{escape(title)}, line by line</summary>{_table(head, rows)}</details>"
+    return f"<details><summary>{escape(title)}, line by line</summary>{_table(head, rows, (1,))}</details>"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], figures: Sequence[int] = ()) -> str:
