@@ -87,7 +87,9 @@ class EvalSets:
             )
         while True:
             rows = [(row, _body(row)) async for row in self._rows("eval_set", name)]
-            newest = max((body.set for row, body in rows if row.state in _SEEN), key=_version, default=None)
+            newest = max(
+                (body.set for row, body in rows if row.state in _SEEN), key=lambda one: one.version, default=None
+            )
             if newest is not None and newest.workload != workload:
                 raise Conflict(
                     f"The eval set {name!r} is of the workload {newest.workload!r}: give this one another name.",
@@ -184,10 +186,10 @@ class EvalSets:
             if found is None:
                 continue
             digest = _hash(found)
-            last = await self._frozen(drafted.name, drafted.version - 1)
-            if last is not None and last.hash == digest:
+            last = await self._kept.get("eval_set", f"{drafted.name}@v{drafted.version - 1}", OWNER)
+            if last is not None and (before := _body(last).set).hash == digest:
                 if await self._changed(row, body, _SAME):
-                    return last
+                    return before
                 continue
             frozen = replace(body, set=replace(body.set, frozen_at=self._clock(), hash=digest))
             if await self._changed(row, frozen, FROZEN):
@@ -208,7 +210,7 @@ class EvalSets:
         versions = [one for one in sets if one.name == (at[1] if at else ref)]
         frozen = [one for one in versions if one.frozen_at]
         if not at and versions:
-            return max(frozen or versions, key=_version)
+            return max(frozen or versions, key=lambda one: one.version)
         there = ", ".join(one.id for one in versions or sets[-20:])
         hint = f"There are: {there}." if there else "There is none yet: `rungwise eval new WORKLOAD` makes one."
         raise NotFound(f"There is no eval set {ref!r}. {hint}", param="eval_set")
@@ -293,10 +295,6 @@ class EvalSets:
             return False
         return True
 
-    async def _frozen(self, name: str, version: int) -> EvalSet | None:
-        row = await self._kept.get("eval_set", f"{name}@v{version}", OWNER)
-        return None if row is None or row.state != FROZEN else _body(row).set
-
     async def _write(self, drafted: EvalSet, examples: Sequence[Example]) -> dict[str, str]:
         """Write examples, which no set lists yet; the row of each."""
         written: dict[str, str] = {}
@@ -352,10 +350,6 @@ class EvalSets:
             if len(page) < _PAGE:
                 return
             after = page[-1].id
-
-
-def _version(of: EvalSet) -> int:
-    return of.version
 
 
 def _raw(body: Struct) -> Raw:

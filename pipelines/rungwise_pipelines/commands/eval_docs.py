@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from rungwise_pipelines.commands.eval_sets import COLUMNS, newest, next_steps, rows_of, tell_refused
+from rungwise_pipelines.commands.eval_examples import COLUMNS, newest, next_steps, rows_of, tell_refused
 from rungwise_pipelines.commands.options import caller_of
 from rungwise_pipelines.commands.output import emit, note, say, table
 from rungwise_server.errors import NotFound, SetupError, UpstreamError

@@ -3,23 +3,29 @@
 import asyncio
 import datetime
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rungwise_pipelines.commands.eval_examples import (
+    COLUMNS,
+    newest,
+    next_steps,
+    opened,
+    rows_of,
+    short,
+    take_in,
+    tell_refused,
+)
 from rungwise_pipelines.commands.options import As, Config, Group, Json, caller_of, settings_of
 from rungwise_pipelines.commands.output import emit, note, say, table
 from rungwise_server.errors import Conflict, NotFound, SetupError
 
 if TYPE_CHECKING:
-    from rungwise_pipelines.evaluation.duplicates import Refused
-    from rungwise_pipelines.evaluation.propose import Proposal
     from rungwise_pipelines.evaluation.read import Handed
     from rungwise_server.config.settings import Settings
-    from rungwise_server.database import Database
     from rungwise_server.eval_sets import EvalSets
     from rungwise_server.evals import EvalSet, Example
 
@@ -27,8 +33,6 @@ Workload = Annotated[str, typer.Argument(help="The workload that is asked.", met
 Name = Annotated[str, typer.Option("--name", help="The set's name; else the workload's.")]
 Set = Annotated[str, typer.Argument(help="A set: the newest version, or NAME@v3.", metavar="SET")]
 Draft = Annotated[str, typer.Argument(help="The set whose draft it is about.", metavar="SET")]
-
-_SHORT = 100
 
 
 def new(
@@ -69,7 +73,9 @@ def new(
     _known(settings, workload)
     name = name or workload
     if from_log:
-        asyncio.run(_from_log(settings, workload, name, from_log, seed, since, as_json))
+        from rungwise_pipelines.commands.eval_log import from_log as propose_from_log
+
+        asyncio.run(propose_from_log(settings, workload, name, from_log, seed, since, as_json))
     if from_docs:
         from rungwise_pipelines.commands.eval_docs import from_documents
 
@@ -161,178 +167,9 @@ def export(
     asyncio.run(_export(settings_of(config), ref, output))
 
 
-@asynccontextmanager
-async def opened(settings: "Settings") -> "AsyncIterator[tuple[EvalSets, Database]]":
-    """The eval sets, and the database that they are in."""
-    from rungwise_server import bootstrap
-    from rungwise_server.eval_sets import EvalSets
-
-    database = await bootstrap.open_house_database(settings)
-    try:
-        yield EvalSets(bootstrap.open_kept(database)), database
-    finally:
-        database.close()
-
-
-async def newest(sets: "EvalSets", name: str) -> "EvalSet | None":
-    """The set's draft, or its newest version where there is none."""
-    return max((one for one in await sets.list() if one.name == name), key=lambda one: one.version, default=None)
-
-
-async def take_in(
-    settings: "Settings", sets: "EvalSets", name: str, workload: str, examples: "Sequence[Example]"
-) -> "tuple[EvalSet, Sequence[Example], list[Refused]]":
-    """Add to the draft what no training data has; the draft, what was new or changed, what was refused."""
-    from rungwise_pipelines.evaluation.duplicates import refuse, training_files
-
-    kept, refused = await asyncio.to_thread(refuse, examples, training_files(settings.home))
-    tell_refused(refused)
-    drafted = await sets.draft(name, workload)
-    added = await sets.add(drafted, kept, update=True)
-    return await sets.get(drafted.id), added, refused
-
-
-def tell_refused(refused: "Sequence[Refused]") -> None:
-    """Name what was trained on."""
-    for one in refused:
-        note(f"Refused, since it was trained on ({one.file}:{one.line}): {_short(one.example.question)}")
-
-
-def next_steps(drafted: "EvalSet") -> None:
-    """What to do with a draft."""
-    note(
-        f"Look at it with `rungwise eval show {drafted.id}`, take out what does not belong with `rungwise eval remove "
-        f"{drafted.name} ID`, then `rungwise eval freeze {drafted.name}`."
-    )
-
-
-def rows_of(examples: "Sequence[Example]") -> list[tuple[str, ...]]:
-    """Examples in a table for people."""
-    return [
-        (
-            one.id,
-            _short(one.question),
-            one.caller.owner + "".join(f", {group}" for group in sorted(one.caller.groups)),
-            _known_of(one),
-            one.topic,
-            one.why,
-            f"{one.weight:,.1f}",
-        )
-        for one in examples
-    ]
-
-
-COLUMNS = ("id", "question", "asked by", "known", "topic", "why", "weight")
-
-
-def _known_of(one: "Example") -> str:
-    """What is known of the right answer."""
-    said = ["reference"] if one.reference else []
-    said += [f"gold: {', '.join(one.gold)}"] if one.gold else []
-    said += ["unanswerable"] if one.answerable is False else []
-    return "; ".join(said)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHORT else line[: _SHORT - 1] + "…"
-
-
 def _known(settings: "Settings", workload: str) -> None:
     if workload not in settings.workloads:
         raise NotFound(f"There is no workload {workload!r}. There are: {', '.join(settings.workloads)}.")
-
-
-async def _from_log(
-    settings: "Settings",
-    workload: str,
-    name: str,
-    count: int,
-    seed: int,
-    since: datetime.datetime | None,
-    as_json: bool,
-) -> None:
-    import numpy as np
-
-    from rungwise_pipelines.evaluation.frame import read_frame
-    from rungwise_pipelines.evaluation.propose import propose
-    from rungwise_pipelines.evaluation.read import as_line
-    from rungwise_pipelines.progress import on_stderr
-    from rungwise_server import bootstrap
-
-    async with opened(settings) as (sets, database):
-        log = bootstrap.open_log(settings, database)
-        try:
-            frame = await read_frame(
-                log,
-                workload,
-                float(np.random.default_rng(seed).random()),
-                since=since.timestamp() if since else 0.0,
-                retrieves=bool(settings.workloads[workload].collections),
-            )
-        finally:
-            await log.close()
-        if not frame.asked:
-            raise NotFound(
-                f"There is no question in the log of {workload!r}{' since then' if since else ''}. Ask some (`rungwise "
-                f"ask {workload} QUESTION`, or serve it for a while), let a model write some with --from-docs 30, or "
-                f"add your own with `rungwise eval add {workload} FILE`."
-            )
-        current = await newest(sets, name)
-        had = await sets.examples(current) if current else ()
-        embedder = await bootstrap.open_embedder(settings)
-        try:
-            with on_stderr() as shown:
-                shown.begin("questions", len(frame.asked), label="topics")
-                proposal = await propose(frame, count, embedder, had=had, seed=seed, embedded=shown.advance)
-                shown.end()
-        finally:
-            await embedder.close()
-        if not proposal.examples:
-            raise Conflict(
-                f"All {len(frame.asked):,} questions of the log are in the set {name!r} already, or nearly the same as "
-                "one that is."
-            )
-        drafted, added, refused = await take_in(settings, sets, name, workload, proposal.examples)
-    if as_json:
-        emit(
-            {
-                "set": drafted.id,
-                "logged": proposal.logged,
-                "looked_at": proposal.looked_at,
-                "near": proposal.near,
-                "had": proposal.had,
-                "topics": proposal.topics,
-                "worth": proposal.worth,
-                "refused": [one.example.id for one in refused],
-                "examples": [as_line(one) for one in added],
-            }
-        )
-        return
-    table(COLUMNS, rows_of(added))
-    say()
-    for line in _summary(proposal, drafted, len(added), count):
-        say(line)
-    next_steps(drafted)
-
-
-def _summary(proposal: "Proposal", drafted: "EvalSet", added: int, count: int) -> list[str]:
-    askers = len({one.caller.owner for one in proposal.examples})
-    some = f", of which {proposal.looked_at:,} were looked at" if proposal.looked_at < proposal.logged else ""
-    said = [
-        f"{added} of {proposal.logged:,} logged questions{some}, added to {drafted.id}: {proposal.topics} topics, "
-        f"{askers} {'asker' if askers == 1 else 'askers'}."
-    ]
-    if proposal.near or proposal.had:
-        said.append(f"Left out: {proposal.near} nearly the same as another, {proposal.had} as one in the set.")
-    if len(proposal.examples) < count:
-        said.append(f"These are all there are: {count} were asked for.")
-    else:
-        said.append(
-            f"Weighted means over them stand for the traffic, as well as {proposal.worth:.0f} plainly drawn questions "
-            "would: hard ones are here more often than they are asked."
-        )
-    return said
 
 
 async def _add(
@@ -358,7 +195,7 @@ async def _add(
         examples = [_updated(by_id[one.id], one) if one.id in by_id else one for one in examples]
         kept, left = distinct(examples, had)
         for one, other in left:
-            note(f"Left out, since it is nearly the same as {other.id}: {_short(one.question)}")
+            note(f"Left out, since it is nearly the same as {other.id}: {short(one.question)}")
         drafted, added, refused = await take_in(settings, sets, name, workload, kept)
     changed = sum(one.id in by_id for one in added)
     if as_json:

@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -369,3 +372,82 @@ async def test_nobody_owns_them(sets: EvalSets, kept: KeptStore) -> None:
     for caller in (Caller(), ANA, Caller(user="house"), Caller(groups=frozenset({"house"}))):
         assert await kept.get("eval_set", "s@v1", caller.owner) is None
         assert OWNER not in caller.principals
+
+
+_numbers = st.lists(st.integers(0, 5), max_size=4)
+
+
+class Versions(RuleBasedStateMachine):
+    """A set against what it must be: versions that are dictionaries, the last of them open or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.kept = MemoryKept(Clock())
+        self.sets = EvalSets(self.kept, Clock())
+        self.frozen: list[dict[int, str]] = []
+        self.open: dict[int, str] | None = None
+
+    def drafted(self) -> EvalSet:
+        if self.open is None:
+            self.open = dict(self.frozen[-1]) if self.frozen else {}
+        return self.runner.run(self.sets.draft("s", "w"))
+
+    @rule(numbers=_numbers, reference=st.sampled_from(["", "a", "b"]), update=st.booleans())
+    def add(self, numbers: list[int], reference: str, update: bool) -> None:
+        draft = self.drafted()
+        assert self.open is not None
+        examples = [an_example(f"question {number}", reference=reference) for number in numbers]
+        added = self.runner.run(self.sets.add(draft, examples, update=update))
+        new = {n for n in numbers if n not in self.open or (update and self.open[n] != reference)}
+        assert questions(added) == [f"question {number}" for number in sorted(new)]
+        self.open |= dict.fromkeys(new, reference)
+
+    @rule(numbers=_numbers)
+    def remove(self, numbers: list[int]) -> None:
+        draft = self.drafted()
+        assert self.open is not None
+        gone = set(numbers) & set(self.open)
+        assert self.runner.run(self.sets.remove(draft, [one.id for one in some(*numbers)])) == len(gone)
+        for number in gone:
+            del self.open[number]
+
+    @rule()
+    def freeze(self) -> None:
+        draft = self.drafted()
+        if not self.open:
+            with pytest.raises(BadRequest):
+                self.runner.run(self.sets.freeze(draft))
+            return
+        if not self.frozen or self.frozen[-1] != self.open:
+            self.frozen.append(self.open)
+        self.open = None
+        assert self.runner.run(self.sets.freeze(draft)).version == len(self.frozen)
+
+    @invariant()
+    def all_versions_are_as_they_were(self) -> None:
+        versions = [*self.frozen, *([] if self.open is None else [self.open])]
+        found = self.runner.run(self.sets.list())
+        assert [one.version for one in found] == list(range(1, len(versions) + 1))
+        for of, expected in zip(found, versions, strict=True):
+            examples = self.runner.run(self.sets.examples(of))
+            assert {one.question: one.reference for one in examples} == {
+                f"question {number}": reference for number, reference in expected.items()
+            }
+            assert of.size == len(expected)
+
+    @invariant()
+    def nothing_lies_about(self) -> None:
+        listed = {
+            (one.id, one.reference) for of in self.runner.run(self.sets.list())
+            for one in self.runner.run(self.sets.examples(of))
+        }  # fmt: skip
+        lying = [one for row in self.runner.run(rows(self.kept)) for one in msgspec.json.decode(row.body)["examples"]]
+        assert {(one["id"], one.get("reference", "")) for one in lying} == listed
+
+    def teardown(self) -> None:
+        self.runner.close()
+
+
+TestVersions = Versions.TestCase
+TestVersions.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
