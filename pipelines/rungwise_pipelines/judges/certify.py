@@ -61,6 +61,8 @@ def certificate_of(judge: Judge, answers: Answers, judged: Judged, terms: Terms)
     if all(item.judge is None for item in items):
         raise BadRequest(f"The judge {judge.name!r} could not tell of any answer: there is nothing to certify.")
     notes = []
+    if not answers.of.frozen_at:
+        notes.append(f"{answers.of.id} is a draft: `rungwise eval freeze {answers.of.name}` holds it still.")
     if seen.left_out:
         notes.append(f"Left out, since the judge was shown their questions as examples: {seen.left_out} answers.")
     if failed := judged.failed:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from rungwise_pipelines.judges.answers import answered_of
+from rungwise_pipelines.judges.answers import answered_of, asker_of
 from rungwise_server.config.settings import JudgeSettings
 from rungwise_server.grading.counting import people_of
 from rungwise_server.grading.things import Thing
@@ -47,20 +47,29 @@ def groups_of(known: Sequence[Known]) -> npt.NDArray[np.intp]:
 
 
 def shots_of(known: Sequence[Known], count: int) -> list[Shot]:
-    """`count` examples, of different questions, passes and fails in turn: fewer where there are not enough. None with a
-    passage that not everyone may read: it would be shown to a model that judges for others.
+    """`count` examples, of different questions, passes and fails in turn: fewer where there are not enough. None that
+    tells what not everyone may read: it would be shown to a model that judges for others.
     """
     sides: dict[bool, list[Shot]] = {True: [], False: []}
     asked: set[str] = set()
     for one in known:
         shot = Shot(one.thing.answers[0].id, answered_of(one.thing), one.human, one.reason)
         plain = min(one.human, 1 - one.human) <= _CLEAR
-        if plain and shot.open and one.thing.question not in asked:
+        if plain and _open(one.thing, shot) and one.thing.question not in asked:
             asked.add(one.thing.question)
             sides[one.human >= 0.5].append(shot)
     turns = [shot for pair in zip(sides[False], sides[True], strict=False) for shot in pair]
     rest = [shot for side in (sides[False], sides[True]) for shot in side if shot not in turns]
     return (turns + rest)[:count]
+
+
+def _open(thing: Thing, shot: Shot) -> bool:
+    """Whether nothing in it is for some groups only. A reference and earlier turns may rest on anything that the
+    asker's groups may read, and nobody can tell.
+    """
+    answered = shot.answered
+    before = any(message.role not in ("system", "developer", "user") for message in answered.messages)
+    return shot.open and not (asker_of(thing).groups and (answered.reference or before))
 
 
 def variants_of(
