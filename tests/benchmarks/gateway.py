@@ -32,8 +32,10 @@ CONNECTIONS = 64
 SHORT, LONG = 10, 110
 FLOODED = "flooded"
 PACES = f"50,{FLOODED}"
-"""Chunks a second of each stream: fifty, as a large model writes, each chunk a read and a write of its own; and more
-than the fake provider can write, so that several come at once where a gateway lags."""
+"""Chunks a second of each stream: fifty, as a large model writes, each chunk a read and a write of its own; and a
+flood."""
+TOGETHER, FLOOD = 10, 0.005
+"""In a flood the provider writes ten chunks at once, each five milliseconds: every gateway reads them together."""
 
 
 @dataclass
@@ -259,11 +261,11 @@ def measure_stream(short: Gateway, long: Gateway, pace: str, streams: int) -> No
     short.add("first_byte_p50_ms", statistics.median(firsts) * 1000)
 
 
-def provider(folder: Path, chunks: int, delay: float) -> tuple[list[str], int]:
+def provider(chunks: int, delay: float, together: int) -> tuple[list[str], int]:
     """The fake provider's command and port."""
     port = free_port()
     command = [sys.executable, "-m", "rungwise_server.testing.upstream", "--port", str(port)]
-    return [*command, "--chunks", str(chunks), "--delay", str(delay)], port
+    return [*command, "--chunks", str(chunks), "--delay", str(delay), "--together", str(together)], port
 
 
 def main() -> int:
@@ -277,13 +279,16 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     results: dict[str, Gateway] = {}
-    with standing(50, 0.0, given.litellm, results) as made:
+    with standing(50, 0.0, 1, given.litellm, results) as made:
         for each in turns(made, given.rounds, "whole answers"):
             measure(each, given.requests)
     paces = given.paces.split(",")
     for pace in paces:
-        delay = 0.0001 if pace == FLOODED else 1 / float(pace)
-        with standing(SHORT, delay, given.litellm, results) as short, standing(LONG, delay, given.litellm) as long:
+        wait, together = (FLOOD, TOGETHER) if pace == FLOODED else (1 / float(pace), 1)
+        with (
+            standing(SHORT, wait, together, given.litellm, results) as short,
+            standing(LONG, wait, together, given.litellm) as long,
+        ):
             longer = {each.name: each for each in long}
             for each in turns(short, given.rounds, pace):
                 measure_stream(each, longer[each.name], pace, given.streams)
@@ -294,12 +299,12 @@ def main() -> int:
 
 @contextlib.contextmanager
 def standing(
-    chunks: int, delay: float, litellm: str, results: dict[str, Gateway] | None = None
+    chunks: int, delay: float, together: int, litellm: str, results: dict[str, Gateway] | None = None
 ) -> Iterator[list[Gateway]]:
     """A provider of such streams and all gateways before it, warmed up; what is measured of them goes to `results`."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        command, upstream = provider(folder, chunks, delay)
+        command, upstream = provider(chunks, delay, together)
         direct = Gateway("direct", stack.enter_context(running(command, upstream, {}, folder)), upstream)
         made = [direct, *stack.enter_context(gateways(folder, upstream, litellm))]
         for each in made:

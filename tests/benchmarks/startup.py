@@ -3,9 +3,10 @@
     make bench
     python tests/benchmarks/startup.py --rounds 5 --json
 
-`examples/` is ingested once. Then, each round, `rungwise serve` is started; the clock stops when `/readyz` says 200.
-Each question of `examples/questions.jsonl` is asked once, one after the other, over one connection: embedding,
-retrieval, route, answer and log, as a client has it. No provider's key is in reach: the answer is extractive.
+`examples/` is ingested once. Then, each round, `rungwise serve --no-worker` is started: the server alone, so that
+figures compare with those from before there was a worker. The clock stops when `/readyz` says 200. Each question of
+`examples/questions.jsonl` is asked once, one after the other, over one connection: embedding, retrieval, route, answer
+and log, as a client has it. No provider's key is in reach: the answer is extractive.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def ask(connection: http.client.HTTPConnection, question: str) -> float:
 def one_round(environ: dict[str, str], questions: list[str]) -> tuple[float, list[float]]:
     """Seconds until a fresh server was ready, and milliseconds of each answer."""
     began = time.perf_counter()
-    command = [*RUNGWISE, "serve", *CONFIG, "--port", "0", "--json"]
+    command = [*RUNGWISE, "serve", *CONFIG, "--port", "0", "--no-worker", "--json"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout is not None

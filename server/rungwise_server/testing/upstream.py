@@ -18,6 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -283,9 +284,9 @@ class _Connection(asyncio.Protocol):
         self._more(iter(pieces[: reply.cut]), reply, chunked)
 
     def _more(self, pieces: Iterator[bytes], reply: Reply, chunked: bool) -> None:
-        """Send the next piece, and the others after it, each when its time has come and the client keeps up."""
-        for piece in pieces:
-            self._write(_framed(piece) if chunked else piece)
+        """Send the next pieces, and the others after them, each when its time has come and the client keeps up."""
+        while batch := list(islice(pieces, reply.together)):
+            self._write(b"".join(map(_framed, batch) if chunked else batch))
             if not self._room:
                 self._waiting = (pieces, reply, chunked)
                 return
@@ -332,10 +333,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--chunks", type=int, default=50, help="chunks of a streamed answer; 0 echoes the question")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds between two chunks; 0: all in one write")
+    parser.add_argument("--together", type=int, default=1, help="chunks in one write, with --delay between two writes")
     parser.add_argument("--hang", type=float, default=0.0, help="seconds before the first byte")
     given = parser.parse_args()
     text = "word " * given.chunks
-    reply = Reply(text=text, chunks=given.chunks, delay=given.delay, hang=given.hang) if given.chunks else None
+    pace = {"delay": given.delay, "hang": given.hang}
+    reply = Reply(text=text, chunks=given.chunks, together=given.together, **pace) if given.chunks else None
     try:
         import uvloop
     except ImportError:

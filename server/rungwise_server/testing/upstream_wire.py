@@ -23,6 +23,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     """Pieces that a streamed text comes in; 0: one a word."""
     delay: float = 0.0
     """Seconds between two pieces; 0: all in one write."""
+    together: int = 1
+    """Pieces in one write, where there is a `delay`: it is then between two writes."""
     hang: float = 0.0
     """Seconds before the first byte; infinity: it never comes."""
     tool_calls: tuple[ToolCall, ...] = ()
