@@ -18,7 +18,8 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from rungwise_pipelines.evaluation.run import Bounds, Noted
+from rungwise_pipelines.evaluation.noted import Noted
+from rungwise_pipelines.evaluation.run import Bounds
 from rungwise_pipelines.progress import Silent
 from rungwise_pipelines.sweep.grid import Grid, Setting, expand
 from rungwise_pipelines.sweep.result import Sweep

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +13,10 @@ from rungwise_pipelines.commands.options import Config, Json, settings_of
 from rungwise_pipelines.commands.output import emit, note, say, table
 
 if TYPE_CHECKING:
-    from rungwise_pipelines.sweep.grid import Grid
+    from rungwise_pipelines.sweep.job import Order
     from rungwise_pipelines.sweep.result import Sweep
-    from rungwise_pipelines.sweep.run import Prepared, Task
-    from rungwise_pipelines.sweep.sheet import Tools
-    from rungwise_server.bootstrap import House
+    from rungwise_pipelines.sweep.run import Prepared
     from rungwise_server.config.settings import Settings
-    from rungwise_server.protocols import Judge
 
 _ASK_COST, _ASK_SECONDS = 1.0, 600.0
 
@@ -97,7 +94,9 @@ def sweep(
 
     Exit code 1: it stopped before its end. What to do is said.
     """
+    from rungwise_pipelines.evaluation.run import Bounds
     from rungwise_pipelines.sweep.grid import default_grid, grid_of, read_grid
+    from rungwise_pipelines.sweep.job import Order
     from rungwise_server.errors import NotFound
 
     if grid is not None and axis:
@@ -110,11 +109,20 @@ def sweep(
         chosen = read_grid(grid, settings)
     else:
         chosen = grid_of(axis, settings) if axis else default_grid(settings, settings.workloads[workload])
-    wanted = _Wanted(
-        workload, set or workload, chosen, metric, max_cost, optimise_prompt, optimise_with, synthetic, level, seed
+    order = Order(
+        workload=workload,
+        set=set or workload,
+        grid=chosen,
+        metric=metric,
+        bounds=Bounds(concurrency, max_cost),
+        proposals=optimise_prompt,
+        proposer=optimise_with,
+        synthetic=synthetic,
+        level=level,
+        seed=seed,
     )
     try:
-        found = asyncio.run(_sweep(settings, wanted, concurrency, yes, config))
+        found = asyncio.run(_sweep(settings, order, yes, config))
     except KeyboardInterrupt:
         note("Stopped. Run the same command again to go on: what is answered is not asked for again.")
         raise
@@ -129,125 +137,37 @@ def sweep(
         raise typer.Exit(1)
 
 
-class _Wanted:
-    """The options that say what to do."""
-
-    def __init__(
-        self,
-        workload: str,
-        set: str,
-        grid: "Grid",
-        metric: str,
-        max_cost: float | None,
-        proposals: int,
-        proposer: str,
-        synthetic: bool,
-        level: float,
-        seed: int,
-    ) -> None:
-        self.workload, self.set, self.grid, self.metric = workload, set, grid, metric
-        self.max_cost, self.proposals, self.proposer = max_cost, proposals, proposer
-        self.synthetic, self.level, self.seed = synthetic, level, seed
-
-
-async def _sweep(settings: "Settings", wanted: _Wanted, concurrency: int, yes: bool, config: Path | None) -> "Sweep":
+async def _sweep(settings: "Settings", order: "Order", yes: bool, config: Path | None) -> "Sweep":
     from msgspec.structs import replace
 
     from rungwise_pipelines.progress import on_stderr
     from rungwise_pipelines.sweep.diff import change_of
+    from rungwise_pipelines.sweep.job import ready
     from rungwise_pipelines.sweep.run import keep, prepare, run
     from rungwise_server.bootstrap import open_house
     from rungwise_server.config.file import find_file
+    from rungwise_server.eval_sets import EvalSets
 
     house = await open_house(settings, role="rungwise sweep")
     try:
-        tools, task, caution = await _task(house, wanted, concurrency)
+        frozen = [of for of in await EvalSets(house.kept).list() if of.frozen_at]
+        tools, task, caution = await ready(house, order, os.environ)
+        if task.set.id not in {of.id for of in frozen}:
+            note(f"{task.set.id} is frozen now: {task.set.size} examples that never change again.")
+        if len(task.examples) < task.set.size:
+            left = task.set.size - len(task.examples)
+            note(f"{left} examples that a model wrote are left out; --synthetic takes them, too.")
         prepared = await prepare(tools, task)
         _foretell(prepared, settings.ledger.currency)
         _agree(prepared, yes)
         with on_stderr() as shown:
             found, chosen = await run(tools, prepared, shown)
-        change = change_of(chosen, settings, wanted.workload, find_file(config, os.environ), os.environ)
+        change = change_of(chosen, settings, order.workload, find_file(config, os.environ), os.environ)
         found = replace(found, change=change, caution=caution)
         await keep(house.kept, found)
         return found
     finally:
         await house.close()
-
-
-async def _task(house: "House", wanted: _Wanted, concurrency: int) -> "tuple[Tools, Task, str]":
-    """With what, what, and why the metric is to be doubted."""
-    from rungwise_pipelines.evaluation.run import Bounds, Noted
-    from rungwise_pipelines.sweep.grid import expand
-    from rungwise_pipelines.sweep.rewriting import rewriting_of
-    from rungwise_pipelines.sweep.run import Task
-    from rungwise_pipelines.sweep.seen import Seen
-    from rungwise_pipelines.sweep.sheet import Tools
-    from rungwise_server.bootstrap import open_judges
-    from rungwise_server.errors import BadRequest
-    from rungwise_server.eval_sets import EvalSets
-
-    settings, sets = house.settings, EvalSets(house.kept)
-    of = await sets.get(wanted.set)
-    if of.workload != wanted.workload:
-        raise BadRequest(f"{of.id} is an eval set of {of.workload!r}, not of {wanted.workload!r}.", param="set")
-    if not of.frozen_at:
-        of = await sets.freeze(of)
-        note(f"{of.id} is frozen now: {of.size} examples that never change again.")
-    examples = await sets.examples(of)
-    real = tuple(example for example in examples if not example.synthetic)
-    if real and not wanted.synthetic and len(real) < len(examples):
-        note(f"{len(examples) - len(real)} examples that a model wrote are left out; --synthetic takes them, too.")
-    seen = Seen(house.log)
-    log = Noted(seen)
-    judges = open_judges(settings, house.embedder, log, client=house.client, environ=os.environ)
-    judge = _judge(wanted.metric, judges, settings)
-    rewriting = None
-    if wanted.proposals:
-        variants = expand(wanted.grid, settings, wanted.workload)
-        rewriting = rewriting_of(settings, variants, wanted.proposals, wanted.proposer)
-    task = Task(
-        workload=wanted.workload,
-        set=of,
-        examples=tuple(examples) if wanted.synthetic or not real else real,
-        grid=wanted.grid,
-        metric=wanted.metric,
-        rewriting=rewriting,
-        bounds=Bounds(concurrency, wanted.max_cost),
-        level=wanted.level,
-        seed=wanted.seed,
-    )
-    await house.log.flush()
-    tools = Tools(settings, house.index, house.embedder, house.client, log, seen, (judge,) if judge else ())
-    return tools, task, await _caution(house, judge, wanted.workload) if judge else ""
-
-
-def _judge(metric: str, judges: "Mapping[str, Judge]", settings: "Settings") -> "Judge | None":
-    """The judge that the metric names; None where programs measure it anyway. Raises NotFound."""
-    from rungwise_pipelines.evaluation.metrics import ORDER
-    from rungwise_server.errors import NotFound
-
-    if not metric or (metric in ORDER and metric not in settings.judges):
-        return None
-    if metric not in judges:
-        there = f"Metrics: {', '.join(ORDER)}. Judges: {', '.join(judges)}."
-        raise NotFound(f"There is no metric or judge {metric!r}. {there}", param="metric")
-    return judges[metric]
-
-
-async def _caution(house: "House", judge: "Judge", workload: str) -> str:
-    from rungwise_pipelines.judges.money import model_of
-    from rungwise_server.judging.trust import Trust
-
-    if model_of(judge) is None:
-        return ""
-    standing = await Trust(house.kept, house.log, house.embedder).find(judge, workload)
-    if standing.usable:
-        return ""
-    return (
-        f"The judge {judge.name!r} decides this, and {standing.why}. `rungwise judge certify {judge.name} --eval "
-        f"{workload}` says how far it agrees with people."
-    )
 
 
 def _foretell(prepared: "Prepared", currency: str) -> None:

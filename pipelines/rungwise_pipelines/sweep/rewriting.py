@@ -196,7 +196,7 @@ async def _propose(tools: Tools, workload: str, name: str, text: str, bounds: Bo
         (),
         Groundedness(tools.embedder),
         there,
-        Bounds(1, bounds.max_cost, costs, timeout=bounds.timeout),
+        replace(bounds, concurrency=1, costs=costs),
     )
     outcome = await evaluation.run([cell])
     if outcome.end != "done":

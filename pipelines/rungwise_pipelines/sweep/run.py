@@ -91,7 +91,7 @@ async def prepare(tools: Tools, task: Task) -> Prepared:
         more_answers, more_cost = _rewriting(task, task.rewriting, tools, sheet, len(training), len(examples), costs)
         answers, cost = answers + more_answers, cost + more_cost
     return Prepared(
-        replace(task, bounds=replace(task.bounds, costs=costs, judging=judging)),
+        replace(task, bounds=replace(task.bounds, costs=costs, judging=judging, hosted=sheet.hosted)),
         tuple(variants),
         tuple(training),
         tuple(examples),
@@ -198,8 +198,11 @@ async def _race(
 
         def told(progress: Progress, left: int = len(alive)) -> None:
             settings = f"{left} settings" if left > 1 else "1 setting"
+            if progress.part != "answers":
+                settings = f"{progress.part} {progress.done} of {progress.total}, {settings}"
             trouble = f", retrying: {progress.trouble[:100]}" if progress.trouble else ""
-            shown.advance(progress.done, f"{settings}, {progress.spent:,.4f} spent{trouble}")
+            done = progress.done if progress.part == "answers" else progress.total
+            shown.advance(done, f"{settings}, {progress.spent:,.4f} spent{trouble}")
 
         # What answers have cost is known better than what was reckoned.
         held = replace(bounds, costs={**bounds.costs, **sheet.spent_each()})

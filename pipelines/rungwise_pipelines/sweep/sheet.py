@@ -4,14 +4,14 @@ The work is that of `evaluation`: ids derived from what is asked, so that settin
 answer, a later sweep asks for nothing again, and neither does one that goes on after it was killed.
 """
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
 from rungwise_pipelines.evaluation.cells import ROUTE, Known, Wanted, identities, known, wanted
 from rungwise_pipelines.evaluation.estimate import Estimate, estimate
-from rungwise_pipelines.evaluation.run import Bounds, End, Evaluation, Failure, Noted, Progress
+from rungwise_pipelines.evaluation.noted import Noted
+from rungwise_pipelines.evaluation.run import Bounds, End, Evaluation, Failure, Progress
 from rungwise_pipelines.judges.money import model_of
 from rungwise_pipelines.sweep.engines import engines_of
 from rungwise_pipelines.sweep.grid import Setting
@@ -79,6 +79,12 @@ class Sheet:
         return cls(tools, workload, variants, engines, cells, await known(tools.log, [c for row in cells for c in row]))
 
     @property
+    def hosted(self) -> frozenset[str]:
+        """Candidates on hardware of one's own, which cost nothing by the token."""
+        candidates = self._tools.settings.candidates
+        return frozenset(name for name, candidate in candidates.items() if candidate.hosting is not None)
+
+    @property
     def judges(self) -> Sequence[Judge]:
         """Who grades."""
         return self._tools.judges
@@ -96,8 +102,11 @@ class Sheet:
             serving = Engine(
                 {**engine.workloads, self._workload: engine.workloads[first]}, engine.candidates, {}, self._tools.log
             )
-            prices = {judge.name: _price(judge) for judge in self._tools.judges}
-            parts.append(await estimate(serving, self._tools.log, self._workload, rows, self._known, prices, at_once))
+            graders = {judge.name: _price(judge) for judge in self._tools.judges}
+            prices = {name: self.price(name) for name in engine.candidates}
+            parts.append(
+                await estimate(serving, self._tools.log, self._workload, rows, self._known, prices, graders, at_once)
+            )
         return parts
 
     async def fill(
@@ -122,16 +131,17 @@ class Sheet:
         return sum(len(rows) for _, rows in self._by_engine(settings, frozenset(examples)))
 
     def spent_each(self) -> dict[str, float]:
-        """What an answer of each candidate has cost on average."""
-        costs: dict[str, list[float]] = {}
+        """What the dearest answer of each candidate has cost."""
+        costs: dict[str, float] = {}
         for cell in self._done.values():
             if cell.cost is not None:
-                costs.setdefault(cell.candidate, []).append(cell.cost)
-        return {candidate: math.fsum(spent) / len(spent) for candidate, spent in costs.items()}
+                costs[cell.candidate] = max(cell.cost, costs.get(cell.candidate, 0.0))
+        return costs
 
     def price(self, candidate: str) -> Price | None:
-        """What a candidate costs; None where that is not known."""
-        return next((e.candidates[candidate].price for e in self._engines if candidate in e.candidates), None)
+        """What a candidate costs by the token; None where that is not known."""
+        priced = next((e.candidates[candidate].price for e in self._engines if candidate in e.candidates), None)
+        return priced or (Price() if candidate in self.hosted else None)
 
     def hourly(self, setting: int) -> float | None:
         """What an answer of a setting costs on hardware of one's own, where that answers it alone."""
