@@ -1,7 +1,7 @@
 """The door to jsonschema: whether an answer is JSON that holds to a schema.
 
-The schema is the operator's, the answer hostile: nothing is fetched for a `$ref`, patterns are matched in linear time,
-and an answer over `LONGEST` or nested too deep does not hold.
+The schema is the operator's, the answer hostile: nothing is fetched for a `$ref`, patterns and repeated items are
+looked for in linear time, and an answer over `LONGEST` or nested too deep does not hold.
 """
 
 import json
@@ -41,7 +41,14 @@ class Schema:
         except jsonschema.SchemaError as error:
             raise ValueError(f"is no JSON Schema: {error.message} at {error.json_path}") from None
         patterns = dict(_patterns(schema))
-        linear = extend(kind, {"pattern": _pattern(patterns), "patternProperties": _pattern_properties(patterns)})
+        linear = extend(
+            kind,
+            {
+                "pattern": _pattern(patterns),
+                "patternProperties": _pattern_properties(patterns),
+                "uniqueItems": _unique_items,
+            },
+        )
         self._validator: Validator = linear(schema, registry=Registry())
 
     def fault(self, answer: str) -> str:
@@ -52,7 +59,7 @@ class Schema:
         if len(answer) > LONGEST:
             return f"it is longer than {LONGEST:,} characters"
         try:
-            value = json.loads(answer, parse_constant=_refused)
+            value = json.loads(answer, parse_constant=_refused, parse_float=_number)
             wrong = best_match(self._validator.iter_errors(value))
         except ValueError as error:
             return f"it is no JSON: {error}"
@@ -65,6 +72,12 @@ class Schema:
 
 def _refused(name: str) -> object:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _number(text: str) -> int | float:
+    """1.0 is the whole number 1, as JSON Schema has it."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _patterns(schema: object) -> Iterator[tuple[str, Pattern]]:
@@ -108,3 +121,12 @@ def _pattern_properties(patterns: Mapping[str, Pattern]) -> Any:
                         yield from validator.descend(value, below, path=key, schema_path=pattern)
 
     return check
+
+
+def _unique_items(validator: Any, wanted: object, instance: object, schema: object) -> Iterator[Any]:
+    """By what items look like: holding each against each takes minutes for the items of one long answer."""
+    from jsonschema import ValidationError
+
+    items = instance if wanted is True and isinstance(instance, list) else []
+    if len({json.dumps(item, sort_keys=True) for item in items}) < len(items):
+        yield ValidationError("an item stands there twice")

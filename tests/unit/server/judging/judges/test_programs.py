@@ -84,6 +84,14 @@ def test_patterns_of_a_schema_are_linear_too() -> None:
     assert "$.x1" in schema.fault('{"x1": "2"}')
 
 
+def test_items_that_stand_twice_are_found_quickly() -> None:
+    schema = Schema('{"uniqueItems": true}')
+    long = ", ".join(f'{{"a": {n}}}' for n in range(50_000))
+    assert schema.fault(f"[{long}]") == ""
+    assert "twice" in schema.fault(f'[{long}, {{"a": 7.0}}]')
+    assert schema.fault("[1, true, 0, false, null]") == ""
+
+
 @pytest.mark.parametrize("answer", ["[" * 100_000, "[" * 500 + "]" * 500, " " * (LONGEST + 1)])
 def test_an_answer_that_is_too_much(answer: str) -> None:
     assert Schema('{"items": {"$ref": "#"}, "type": "array"}').fault(answer)[:2] in ("it", "")
