@@ -17,18 +17,16 @@ import asyncio
 import contextlib
 import heapq
 import json
-import os
 import random
 import re
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from rungwise_pipelines.batch.ask import Answered, Asker
@@ -44,6 +42,7 @@ from rungwise_server.config.file import load_settings
 from rungwise_server.config.settings import Settings
 from rungwise_server.http.client import HttpClient
 from rungwise_server.testing.upstream import FakeUpstream, Reply, Seen
+from rungwise_server.testing.vllm import tiny_vllm
 from rungwise_server.types import Caller, Usage
 
 ROOT = Path(__file__).parents[2]
@@ -171,49 +170,13 @@ def queue(servers: int, seconds: float, lines: int) -> dict[str, float]:
 @contextmanager
 def vllm(folder: Path, blocks: int) -> Iterator[str]:
     """The base URL of a vLLM with a tiny model, and a cache of so many blocks of 32 tokens."""
-    made = ROOT / "tests" / "integration" / "vllm_tiny.py"
-    subprocess.run([VLLM / "python", made, folder / "model"], check=True, capture_output=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environ = {
-        **os.environ,
-        "HOME": str(folder),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_SERVER_DEV_MODE": "1",
-    }
     options = (
-        "--served-model-name tiny --max-model-len 2048 --max-num-seqs 32 --dtype float32 --enforce-eager "
-        f"--enable-prefix-caching --num-gpu-blocks-override {blocks} --block-size 32 --host 127.0.0.1 --port {port}"
+        "--max-model-len 2048 --max-num-seqs 32 --enable-prefix-caching "
+        f"--num-gpu-blocks-override {blocks} --block-size 32"
     ).split()
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [VLLM / "vllm", "serve", folder / "model", *options],
-            env=environ,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 300
-        while True:
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
-                break
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit((folder / "log").read_text()[-3000:])
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, 9)
-            server.wait()
+    maker = ROOT / "tests" / "integration" / "vllm_tiny.py"
+    with tiny_vllm(VLLM, maker, folder, options, {"VLLM_SERVER_DEV_MODE": "1"}) as origin:
+        yield origin
 
 
 def counters(origin: str) -> tuple[float, float]:

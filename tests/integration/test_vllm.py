@@ -1,13 +1,7 @@
 """A real vLLM on the CPU behind a real server of ours: what its wire says reaches the client and the log."""
 
 import asyncio
-import os
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +12,11 @@ from openai import AsyncOpenAI
 
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.models.openai_compatible import OpenAICompatible
-from rungwise_server.records import Inference, LogQuery
 from rungwise_server.testing.engine import small_engine
+from rungwise_server.testing.log import inferences
 from rungwise_server.testing.retrieval_index import MemoryIndex
 from rungwise_server.testing.serving import serving
+from rungwise_server.testing.vllm import tiny_vllm
 
 BIN = Path(__file__).parents[2] / ".venv-vllm" / "bin"
 MADE = Path(__file__).with_name("vllm_tiny.py")
@@ -36,50 +31,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of a vLLM that serves a tiny model of random weights as `tiny`."""
-    folder = tmp_path_factory.mktemp("vllm")
-    subprocess.run([BIN / "python", MADE, folder / "model"], check=True, capture_output=True, timeout=180)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environ = {
-        **os.environ,
-        "HOME": str(folder),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-    }
-    options = "--served-model-name tiny --max-model-len 1024 --dtype float32 --enforce-eager --host 127.0.0.1".split()
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [BIN / "vllm", "serve", folder / "model", *options, "--port", str(port)],
-            env=environ,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 300
-        while True:
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
-                break
-            assert server.poll() is None, (folder / "log").read_text()[-3000:]
-            assert time.monotonic() < deadline, "vLLM did not start in 300 s"
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, 9)
-            server.wait()
-
-
-@pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
+    with tiny_vllm(BIN, MADE, tmp_path_factory.mktemp("vllm"), ["--max-model-len", "1024"]) as origin:
+        yield f"{origin}/v1"
 
 
 @pytest.fixture
@@ -95,10 +48,6 @@ async def client(vllm: str, log: MemoryLog) -> AsyncIterator[AsyncOpenAI]:
 ASK: dict[str, Any] = {"model": "default", "messages": [{"role": "user", "content": "the quick brown"}], "seed": 1}
 
 
-async def rows(log: MemoryLog) -> list[Inference]:
-    return [r async for r in log.read(LogQuery(kind="inference")) if isinstance(r, Inference)]
-
-
 async def test_an_answer_with_usage_logprobs_and_vllms_own_fields(client: AsyncOpenAI, log: MemoryLog) -> None:
     answer = await client.chat.completions.create(
         **ASK, max_tokens=12, logprobs=True, top_logprobs=2, extra_body={"min_tokens": 12, "ignore_eos": True}
@@ -108,7 +57,7 @@ async def test_an_answer_with_usage_logprobs_and_vllms_own_fields(client: AsyncO
     assert answer.choices[0].finish_reason == "length"
     assert answer.choices[0].logprobs is not None
     assert len(answer.choices[0].logprobs.content or []) == 12
-    (row,) = await rows(log)
+    (row,) = await inferences(log)
     assert row.id == answer.id
     assert row.choices[0].text == answer.choices[0].message.content
     assert row.usage is not None
@@ -127,7 +76,7 @@ async def test_a_stream_says_the_same_as_a_whole_answer(client: AsyncOpenAI, log
     assert text == whole.choices[0].message.content
     assert usage is not None
     assert usage.completion_tokens == 16
-    assert [row.choices[0].text for row in await rows(log)] == [text, text]
+    assert [row.choices[0].text for row in await inferences(log)] == [text, text]
 
 
 async def test_what_vllm_refuses_reaches_the_caller_with_its_own_status(client: AsyncOpenAI) -> None:
@@ -147,7 +96,7 @@ async def test_vllm_stops_generating_when_the_client_leaves(client: AsyncOpenAI,
     endless = {**ASK, "max_tokens": 900, "extra_body": {"ignore_eos": True}}
     async with asyncio.timeout(90):
         # On two cores vLLM at times sends a whole answer at once: then there was nothing to leave.
-        while "cancelled" not in {row.outcome for row in await rows(log)}:
+        while "cancelled" not in {row.outcome for row in await inferences(log)}:
             stream = await client.chat.completions.create(**endless, stream=True)
             await anext(aiter(stream))
             await stream.close()
