@@ -18,7 +18,9 @@ NAMES = {"openai": "openai-node", "ai": "Vercel AI SDK", "@anthropic-ai/sdk": "A
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed"),
-    pytest.mark.skipif(not (NODE / "node_modules").is_dir(), reason="`make setup-clients` has not installed the clients"),
+    pytest.mark.skipif(
+        not (NODE / "node_modules").is_dir(), reason="`make setup-clients` has not installed the clients"
+    ),
 ]
 
 
