@@ -4,11 +4,8 @@ A key for finance, a killed server, and documents that arrive while it serves ar
 """
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +13,8 @@ import httpx
 import pytest
 from openai import OpenAI
 
-RUNGWISE = [sys.executable, "-m", "rungwise_pipelines"]
+from rungwise_pipelines.testing import Place
+
 DOCUMENTS = {
     "public/leave.md": "---\nreaders: [everyone]\n---\n# Leave\n\n## Annual leave\n\n28 days for everybody.\n",
     "finance/limits.md": "# Limits\n\nThe head of finance approves every invoice above 7,300 pounds.\n",
@@ -29,65 +27,19 @@ sources:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    for name, text in DOCUMENTS.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "rungwise.yaml").write_text(CONFIG, encoding="utf-8")
-    return tmp_path
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path, CONFIG, DOCUMENTS)
+    yield made
+    made.close()
 
 
-def environ(place: Path) -> dict[str, str]:
-    ours = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "VLLM_URL"}
-    return {**{k: v for k, v in os.environ.items() if k not in ours}, "RUNGWISE_HOME": str(place / "home")}
-
-
-def rungwise(place: Path, *words: str) -> str:
-    done = subprocess.run(
-        [*RUNGWISE, *words], cwd=place, env=environ(place), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-class Serving:
-    """A `rungwise serve` in a process of its own."""
-
-    def __init__(self, place: Path) -> None:
-        self.process = subprocess.Popen(
-            [*RUNGWISE, "serve", "--port", "0", "--json"],
-            cwd=place,
-            env=environ(place),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url: str = json.loads(self.process.stdout.readline())["url"]
-
-    def end(self, with_signal: int = signal.SIGTERM) -> None:
-        self.process.send_signal(with_signal)
-        self.process.wait(30)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-@pytest.fixture
-def served(place: Path) -> Iterator[list[Serving]]:
-    """Servers that a test starts here are ended with it."""
-    started: list[Serving] = []
-    yield started
-    for each in started:
-        if each.process.poll() is None:
-            each.end(signal.SIGKILL)
-
-
-def test_from_documents_to_an_answer_to_feedback(place: Path, served: list[Serving]) -> None:
-    report = json.loads(rungwise(place, "ingest", "--json"))
+def test_from_documents_to_an_answer_to_feedback(place: Place) -> None:
+    report = place.json("ingest")
     assert report["sources"][0]["new"] == 1
-    secret = json.loads(rungwise(place, "keys", "create", "--user", "ana", "--group", "finance", "--json"))["key"]
-    outsider = json.loads(rungwise(place, "keys", "create", "--user", "bo", "--json"))["key"]
-    served.append(Serving(place))
-    base = served[0].url
+    secret = place.json("keys", "create", "--user", "ana", "--group", "finance")["key"]
+    outsider = place.json("keys", "create", "--user", "bo")["key"]
+    first = place.serve()
+    base = first.url
     client = OpenAI(base_url=f"{base}/v1", api_key=secret, max_retries=0)
 
     # An answer in the document's own words, with the place it stands at.
@@ -113,10 +65,8 @@ def test_from_documents_to_an_answer_to_feedback(place: Path, served: list[Servi
     assert not hidden.choices[0].message.annotations
 
     # A document that arrives while the server has the index open.
-    (place / "public" / "parking.md").write_text(
-        "---\nreaders: [everyone]\n---\n# Parking\n\nThe car park closes at 22:00.\n", encoding="utf-8"
-    )
-    rungwise(place, "ingest", "public")
+    place.write("public/parking.md", "---\nreaders: [everyone]\n---\n# Parking\n\nThe car park closes at 22:00.\n")
+    place.run("ingest", "public")
     parking = "When does the car park close?"
     found = other.chat.completions.create(model="default", messages=[{"role": "user", "content": parking}])
     assert "22:00" in (found.choices[0].message.content or "")
@@ -133,16 +83,15 @@ def test_from_documents_to_an_answer_to_feedback(place: Path, served: list[Servi
     assert httpx.get(f"{base}/livez").text == "ok"
 
     # Killed; what it said and what was said of it is there, and the next server serves.
-    served[0].end(signal.SIGKILL)
-    served.append(Serving(place))
-    kept = [json.loads(line) for line in rungwise(place, "feedback", "list", "--json").splitlines()]
+    first.end(signal.SIGKILL)
+    second = place.serve()
+    kept = [json.loads(line) for line in place.run("feedback", "list", "--json").splitlines()]
     assert [(row["kind"], row["inference_id"]) for row in kept] == [("correction", answer.id)]
-    exported = place / "feedback.jsonl"
-    rungwise(place, "feedback", "export", "-o", str(exported))
+    exported = place.folder / "feedback.jsonl"
+    place.run("feedback", "export", "-o", str(exported))
     (row,) = [json.loads(line) for line in exported.read_text(encoding="utf-8").splitlines()]
     assert question in json.dumps(row)
     assert "plus public holidays" in json.dumps(row)
-    again = OpenAI(base_url=f"{served[1].url}/v1", api_key=secret, max_retries=0)
+    again = OpenAI(base_url=f"{second.url}/v1", api_key=secret, max_retries=0)
     assert again.models.list().data[0].id == "default"
-    served[1].end()
-    assert served[1].process.returncode == 0
+    assert second.end() == 0
