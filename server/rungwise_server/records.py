@@ -132,7 +132,9 @@ class LogQuery(Struct, frozen=True):
 
 
 class Total(Struct, frozen=True):
-    """The sums of one candidate's answers in one workload on one day (UTC). Money and tokens where they are known."""
+    """The sums of one candidate's answers in one workload on one day (UTC), what our own programs and clients asked
+    by themselves apart. Money and tokens where they are known.
+    """
 
     day: str
     """`2026-03-31`."""
@@ -148,3 +150,7 @@ class Total(Struct, frozen=True):
     cost: float
     total_ms: float
     """The sum of how long each took."""
+    own: bool = False
+    """Whether our own programs asked for them (`OWN_SURFACES`)."""
+    housekeeping: bool = False
+    """Whether chat clients asked for them by themselves."""

@@ -1,6 +1,6 @@
 """Every table of the house. A change here needs a migration: a test compares the two."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
 
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
@@ -36,8 +36,21 @@ inference = Table(
     Column("first_ms", Float(53), nullable=False),
     Column("total_ms", Float(53), nullable=False),
     Column("body", Text, nullable=False),
-    Column("surface", Text, nullable=False, server_default=""),
-    Index(None, "at"),
+    Column("surface", Text, nullable=False, server_default=text("''")),
+    # All that sums are made of, so that they are read from here and not from between the bodies.
+    Index(
+        "ix_inference_sums",
+        "at",
+        "workload",
+        "candidate",
+        "surface",
+        "housekeeping",
+        "outcome",
+        "input_tokens",
+        "output_tokens",
+        "cost",
+        "total_ms",
+    ),
     Index(None, "workload", "position"),
     Index(None, "user_name", "position"),
 )

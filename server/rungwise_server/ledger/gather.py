@@ -1,6 +1,5 @@
 """From log and eval sets to evidence: the only reading that the ledger does."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -11,9 +10,9 @@ from rungwise_server.ledger.evidence import Entry, Evidence, GradedAnswer, Said
 from rungwise_server.ledger.facts import Corpus, Facts
 from rungwise_server.ledger.needs import GOOD
 from rungwise_server.ledger.sample import asked, sampled
-from rungwise_server.ledger.traffic import with_hosting, without
+from rungwise_server.ledger.traffic import with_hosting
 from rungwise_server.protocols import InferenceLog
-from rungwise_server.records import Feedback, Grade, Inference, LogQuery, Total
+from rungwise_server.records import Feedback, Grade, Inference, LogQuery
 
 MOST_GRADED = 4000
 """So many graded answers are read at most: all that people graded first."""
@@ -34,17 +33,11 @@ class Gatherer:
 
     async def totals(self, since: float, until: float) -> Mapping[str, tuple[list[Entry], list[Entry], list[Entry]]]:
         """By workload: its traffic, its housekeeping, and what our own programs asked. Raises Unavailable."""
-        query = LogQuery(kind="inference", since=since, until=until)
-        traffic, chores, whole = await asyncio.gather(
-            self._log.totals(query),
-            self._log.totals(replace(query, housekeeping=True)),
-            self._log.totals(replace(query, housekeeping=True, own=True)),
-        )
-        parts: list[Sequence[Total]] = [traffic, without(chores, traffic), without(whole, chores)]
+        query = LogQuery(kind="inference", since=since, until=until, housekeeping=True, own=True)
         found: dict[str, tuple[list[Entry], list[Entry], list[Entry]]] = {}
-        for number, entries in enumerate(with_hosting(parts, self._facts.candidates, until)):
-            for entry in entries:
-                found.setdefault(entry.total.workload, ([], [], []))[number].append(entry)
+        for entry in with_hosting(await self._log.totals(query), self._facts.candidates, until):
+            traffic, chores, own = found.setdefault(entry.total.workload, ([], [], []))
+            (own if entry.total.own else chores if entry.total.housekeeping else traffic).append(entry)
         return found
 
     async def evidence(

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 
 from rungwise_server.ledger.evidence import Entry, Evidence
 from rungwise_server.ledger.facts import CandidateFacts
@@ -125,15 +124,13 @@ def money_of(entries: Iterable[Entry]) -> float:
     return math.fsum(entry.money for entry in entries)
 
 
-def with_hosting(
-    lists: Sequence[Sequence[Total]], candidates: Mapping[str, CandidateFacts], until: float
-) -> list[list[Entry]]:
+def with_hosting(totals: Sequence[Total], candidates: Mapping[str, CandidateFacts], until: float) -> list[Entry]:
     """Every sum with its part of the day's hours of hardware, by requests: the parts of one day make up the whole day.
 
-    A day on which a candidate answered nothing is nobody's. `lists` are all sums of all workloads, however grouped.
+    A day on which a candidate answered nothing is nobody's. `totals` are all sums of all workloads.
     """
     asked: dict[tuple[str, str], int] = {}
-    for total in (total for totals in lists for total in totals):
+    for total in totals:
         key = total.day, total.candidate
         asked[key] = asked.get(key, 0) + total.requests
 
@@ -144,37 +141,13 @@ def with_hosting(
         day = facts.hourly * hours_of(total.day, until)
         return Entry(total, day * total.requests / asked[total.day, total.candidate])
 
-    return [[entry(total) for total in totals] for totals in lists]
+    return [entry(total) for total in totals]
 
 
 def hours_of(day: str, until: float) -> float:
     """How many hours of a day there are before `until`."""
     began = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
     return min(max((until - began) / 3600, 0.0), 24.0)
-
-
-def without(whole: Sequence[Total], part: Sequence[Total]) -> list[Total]:
-    """What of `whole` is not in `part`, which is of the same log and all in it. Groups that are empty then are gone."""
-    less = {(total.day, total.workload, total.candidate): total for total in part}
-    rest = []
-    for total in whole:
-        other = less.get((total.day, total.workload, total.candidate))
-        if other is None:
-            rest.append(total)
-        elif total.requests > other.requests:
-            rest.append(
-                replace(
-                    total,
-                    requests=total.requests - other.requests,
-                    ok=total.ok - other.ok,
-                    priced=total.priced - other.priced,
-                    input_tokens=total.input_tokens - other.input_tokens,
-                    output_tokens=total.output_tokens - other.output_tokens,
-                    cost=max(total.cost - other.cost, 0.0),
-                    total_ms=max(total.total_ms - other.total_ms, 0.0),
-                )
-            )
-    return rest
 
 
 class Volume(Struct, frozen=True):

@@ -39,13 +39,15 @@ class MemoryLog:
 
     async def totals(self, query: LogQuery) -> Sequence[Total]:
         """Sums by day; see InferenceLog."""
-        groups: dict[tuple[str, str, str], list[Inference]] = {}
+        groups: dict[tuple[str, str, str, bool, bool], list[Inference]] = {}
         if query.kind not in (None, "inference"):
             return []
         async for record in self.read(replace(query, kind="inference", limit=0)):
             assert isinstance(record, Inference)
             day = datetime.fromtimestamp(record.at, UTC).date().isoformat()
-            groups.setdefault((day, record.workload, record.candidate), []).append(record)
+            own = record.surface in OWN_SURFACES
+            key = (day, record.workload, record.candidate, own, record.housekeeping)
+            groups.setdefault(key, []).append(record)
         return [_total(*key, group) for key, group in sorted(groups.items())]
 
     def _matches(self, record: LogRecord, query: LogQuery) -> bool:
@@ -71,7 +73,9 @@ class MemoryLog:
         )
 
 
-def _total(day: str, workload: str, candidate: str, answers: Sequence[Inference]) -> Total:
+def _total(
+    day: str, workload: str, candidate: str, own: bool, housekeeping: bool, answers: Sequence[Inference]
+) -> Total:
     used = [answer.usage for answer in answers if answer.usage is not None]
     paid = [answer.cost for answer in answers if answer.cost is not None]
     return Total(
@@ -85,4 +89,6 @@ def _total(day: str, workload: str, candidate: str, answers: Sequence[Inference]
         output_tokens=sum(usage.output_tokens for usage in used),
         cost=math.fsum(paid),
         total_ms=math.fsum(answer.total_ms for answer in answers),
+        own=own,
+        housekeeping=housekeeping,
     )

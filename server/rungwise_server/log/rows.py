@@ -122,6 +122,7 @@ def sums(query: LogQuery, dialect: str) -> sa.Select[Any]:
     day = sa.cast(c.at / 86400 if dialect == "sqlite" else sa.func.floor(c.at / 86400), sa.BigInteger)
     known = sa.case((c.cost.is_not(None), 1), else_=0)
     fine = sa.case((c.outcome == "ok", 1), else_=0)
+    own = c.surface.in_(sorted(OWN_SURFACES))
     summed = [sa.func.coalesce(sa.func.sum(what), 0) for what in (fine, known, c.input_tokens, c.output_tokens)]
     columns = [
         day,
@@ -130,9 +131,12 @@ def sums(query: LogQuery, dialect: str) -> sa.Select[Any]:
         sa.func.count(),
         *(sa.cast(what, sa.BigInteger) for what in summed),
         *(sa.func.coalesce(sa.func.sum(what), 0.0) for what in (c.cost, c.total_ms)),
+        own,
+        c.housekeeping,
     ]
     part = _answers(_common(sa.select(*columns), inference, query, query.after, dialect), query)
-    return part.group_by(day, c.workload, c.candidate).order_by(day, c.workload, c.candidate)
+    by = (day, c.workload, c.candidate, own, c.housekeeping)
+    return part.group_by(*by).order_by(*by)
 
 
 def total(row: Sequence[Any]) -> Total:

@@ -217,7 +217,7 @@ class InferenceLogContract:
             assert " ".join(record.id for record in await everything(log, query)) == expected, query
 
     async def test_totals_are_by_day_workload_and_candidate(self, log: InferenceLog) -> None:
-        """Money and tokens where they are known, own programs and housekeeping left out unless asked for."""
+        """Money and tokens where they are known; own programs and housekeeping apart, and only if asked for."""
         day = 86_400.0
         for record in (
             an_inference("a", at=20_000 * day + 86_399.9),
@@ -226,6 +226,7 @@ class InferenceLogContract:
             an_inference("d", at=20_001 * day + 6, workload="intent"),
             an_inference("e", at=20_001 * day + 7, surface="eval"),
             an_inference("f", at=20_001 * day + 8, housekeeping=True),
+            an_inference("g", at=20_001 * day + 9, surface="judge", housekeeping=True),
         ):
             await log.append(record)
         await log.append(a_feedback("fa", "a"))
@@ -235,10 +236,15 @@ class InferenceLogContract:
         assert await log.totals(LogQuery()) == [first, intent, local]
         assert await log.totals(LogQuery(workload="support", until=20_001 * day)) == [first]
         assert await log.totals(LogQuery(kind="feedback")) == []
-        (mine,) = await log.totals(
-            LogQuery(ids=frozenset({"d", "e", "f"}), own=True, housekeeping=True, workload="support")
+        whole = await log.totals(
+            LogQuery(ids=frozenset({"d", "e", "f", "g"}), own=True, housekeeping=True, workload="support")
         )
-        assert (mine.candidate, mine.requests, mine.cost) == ("frontier", 2, 0.5)
+        assert [(one.requests, one.own, one.housekeeping, one.cost) for one in whole] == [
+            (1, False, True, 0.25),
+            (1, True, False, 0.25),
+            (1, True, True, 0.25),
+        ]
+        assert {type(one.own) for one in whole} == {type(one.housekeeping) for one in whole} == {bool}
 
     async def test_after_goes_on_where_one_stopped(self, log: InferenceLog) -> None:
         """Pages by position put together are the whole."""

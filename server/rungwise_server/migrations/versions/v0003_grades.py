@@ -13,6 +13,9 @@ _position = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 def upgrade() -> None:
     op.add_column("inference", sa.Column("surface", sa.Text, nullable=False, server_default=""))
+    op.drop_index("ix_inference_at", "inference")
+    summed = ["surface", "housekeeping", "outcome", "input_tokens", "output_tokens", "cost", "total_ms"]
+    op.create_index("ix_inference_sums", "inference", ["at", "workload", "candidate", *summed])
     op.create_table(
         "grade",
         sa.Column("position", _position, primary_key=True, autoincrement=False),

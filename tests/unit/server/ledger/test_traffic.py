@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rungwise_server.ledger.evidence import Entry, Evidence
 from rungwise_server.ledger.facts import CandidateFacts
-from rungwise_server.ledger.traffic import answer_cost, money_of, traffic_of, volume_of, with_hosting, without
+from rungwise_server.ledger.traffic import answer_cost, money_of, traffic_of, volume_of, with_hosting
 from rungwise_server.records import Total
 from rungwise_server.types import Price
 
@@ -43,7 +43,8 @@ def evidence(entries: Sequence[Entry], workload: str = "a") -> Evidence:
 
 @given(traffic=totals(), own=totals())
 def test_money_adds_up_over_workloads_and_days(traffic: list[Total], own: list[Total]) -> None:
-    asked, evaluated = with_hosting([traffic, own], CANDIDATES, NOON)
+    entries = with_hosting([*traffic, *own], CANDIDATES, NOON)
+    asked, evaluated = entries[: len(traffic)], entries[len(traffic) :]
     hosted = {total.day for total in (*traffic, *own) if total.candidate == "own"}
     hours = sum(12.0 if day == DAYS[-1] else 24.0 for day in hosted)
     spent = math.fsum(total.cost for total in (*traffic, *own)) + 2.0 * hours
@@ -54,37 +55,6 @@ def test_money_adds_up_over_workloads_and_days(traffic: list[Total], own: list[T
         assert math.fsum(day.money for day in page.days) == pytest.approx(page.money)
         assert sum(day.requests for day in page.days) == page.requests
         assert sum(page.share(row.candidate) for row in page.candidates) == pytest.approx(1.0 if page.requests else 0.0)
-
-
-@given(part=totals(), more=totals())
-def test_a_part_taken_from_the_whole_leaves_the_rest(part: list[Total], more: list[Total]) -> None:
-    def key(total: Total) -> tuple[str, str, str]:
-        return total.day, total.workload, total.candidate
-
-    sums = {key(total): total for total in part}
-    for total in more:
-        had = sums.get(key(total))
-        sums[key(total)] = total if had is None else added(had, total)
-    rest = {key(total): total for total in without(list(sums.values()), part)}
-    assert rest.keys() == {key(total) for total in more}
-    for total in more:
-        assert rest[key(total)].requests == total.requests
-        assert rest[key(total)].cost == pytest.approx(total.cost, abs=1e-6)
-
-
-def added(one: Total, other: Total) -> Total:
-    return Total(
-        one.day,
-        one.workload,
-        one.candidate,
-        one.requests + other.requests,
-        one.ok + other.ok,
-        one.priced + other.priced,
-        one.input_tokens + other.input_tokens,
-        one.output_tokens + other.output_tokens,
-        one.cost + other.cost,
-        one.total_ms + other.total_ms,
-    )
 
 
 def entry(day: str, requests: int, **changes: float) -> Entry:
@@ -133,7 +103,7 @@ def test_an_answer_costs_what_was_logged_else_what_is_known_now() -> None:
 
 def test_what_hardware_answers_is_not_unpriced() -> None:
     total = Total("2024-10-01", "a", "own", 10, 10, 0, 0, 0, 0.0, 0.0)
-    (entries,) = with_hosting([[total]], CANDIDATES, NOON)
+    entries = with_hosting([total], CANDIDATES, NOON)
     (row,) = traffic_of(evidence(entries), CANDIDATES).candidates
     assert (row.unpriced, row.hosting) == (0, 48.0)
     (row,) = traffic_of(evidence([Entry(total)]), {}).candidates
