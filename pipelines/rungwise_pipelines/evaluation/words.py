@@ -109,6 +109,7 @@ def pair_rows(part: Part, metrics: Sequence[str] = ()) -> Iterator[tuple[str, ..
                 f"{pair.first} - {pair.second}",
                 _points(apart.estimate),
                 f"{_points(apart.low)} to {_points(apart.high)}",
+                f"{_points(pair.bootstrap.low)} to {_points(pair.bootstrap.high)}",
                 f"{pair.wins}/{pair.losses}/{pair.ties}",
                 _p(pair.p).removeprefix("= "),
                 _p(pair.corrected).removeprefix("= "),
@@ -117,7 +118,18 @@ def pair_rows(part: Part, metrics: Sequence[str] = ()) -> Iterator[tuple[str, ..
             )
 
 
-PAIR_COLUMNS = ("metric", "pair", "points", "interval", "better/worse/alike", "p", "corrected", "test", "more needed")
+PAIR_COLUMNS = (
+    "metric",
+    "pair",
+    "points",
+    "interval",
+    "by bootstrap",
+    "better/worse/alike",
+    "p",
+    "corrected",
+    "test",
+    "more needed",
+)
 
 
 def _count(one: Standing, examples: int) -> str:

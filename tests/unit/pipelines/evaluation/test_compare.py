@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rungwise_pipelines.evaluation.compare import (
+    bootstrapped,
     chance,
     compare,
     difference_of,
@@ -227,3 +228,23 @@ def test_the_interval_of_passes_is_exact() -> None:
     found = mean_of(np.array([1.0] * 9 + [0.0]), np.ones(10))
     assert found
     assert [found.low, found.high] == pytest.approx([0.5550, 0.9975], abs=1e-4)
+
+
+def test_the_bootstrap_covers_where_many_examples_differ() -> None:
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(300):
+        found = bootstrapped(rng.choice([1.0, 0.0, -1.0], 80, p=[0.35, 0.4, 0.25]), np.ones(80), 0.95)
+        held += found.low <= 0.1 <= found.high
+    assert 0.91 <= held / 300 <= 0.985
+
+
+def test_the_bootstrap_of_alike_answers_is_a_point_and_of_weighted_ones_follows_them() -> None:
+    alike = bootstrapped(np.zeros(9), np.ones(9), 0.95)
+    assert (alike.low, alike.high) == (0, 0)
+    seen = differences(20, 10, 30)
+    heavy = np.where(seen > 0, 3.0, 1.0)
+    found = bootstrapped(seen, heavy, 0.95)
+    assert found.estimate == pytest.approx(50 / 100)
+    assert found == bootstrapped(seen, heavy, 0.95)
+    assert bootstrapped(seen, np.ones(60), 0.95).estimate == pytest.approx(10 / 60)
