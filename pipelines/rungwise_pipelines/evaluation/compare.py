@@ -7,7 +7,8 @@ All is paired: of two candidates only the examples that both answered count, and
   the wins added are as large as the differences that were seen, drawn towards a whole one. Bootstraps (BCa and
   studentised) were tried in its place: where few examples differ they resample little but ties, and 95 % intervals held
   the truth in 10 to 90 % of simulated runs; these in 93.7 % or more, from five examples on, and they are no wider once
-  differences are seen. The BCa bootstrap (Efron, 1987) stands beside it, for comparison. `tests/unit/pipelines/evaluation/test_compare.py` simulates it.
+  differences are seen. `tests/unit/pipelines/evaluation/test_compare.py` simulates it. The BCa bootstrap (Efron, 1987)
+  stands beside it, for comparison.
 - **By chance or not** is told by an exact test: McNemar's for pass and fail, which is the sign-flip permutation test of
   the differences where those are 1 or -1; for graded or weighted ones that permutation test itself.
 - **Several candidates** are several tests: p-values of all pairs under one metric are corrected together (Holm, 1979).

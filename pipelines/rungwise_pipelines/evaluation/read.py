@@ -77,8 +77,8 @@ def by_hand(question: str, reference: str = "", gold: Iterable[str] = (), answer
 
 
 def read_examples(file: Path) -> Contents:
-    """The examples of a .csv, .tsv, .jsonl or .ndjson, gzipped or not: what `rungwise eval export` writes, and fields that
-    data sets name alike (`text`, `answers`, `gold_doc_ids`).
+    """The examples of a .csv, .tsv, .jsonl or .ndjson, gzipped or not: what `rungwise eval export` writes, and fields
+    that data sets name alike (`text`, `answers`, `gold_doc_ids`).
 
     Raises:
         BadRequest: what is wrong with which lines, the first twenty of them.
