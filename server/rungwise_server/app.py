@@ -127,7 +127,7 @@ def create_app(
     rest.include_router(models_api(engine, embedders, int(time.time())))
     rest.include_router(feedback_api(engine.log))
     sets = EvalSets(parts.kept)
-    rest.include_router(grades_api(engine.log, sets, parts.keys, parts.graders))
+    rest.include_router(grades_api(engine.log, sets, parts.keys, parts.graders, parts.index))
     rest.include_router(ledger_api(parts.ledger or Ledger(engine.log, sets, Facts()), parts.keys))
     files = Files(parts.kept, parts.blobs, max_upload)
     shelf = Shelf(parts.kept, parts.queue, parts.index, files, parts.collections)

@@ -61,8 +61,8 @@ class InferenceLog(Protocol):
         """Records by position, oldest first, each with its `position`. Raises Unavailable."""
 
     async def totals(self, query: LogQuery) -> Sequence[Total]:
-        """The sums of the answers that `query` finds, its limit aside, by day, workload and candidate, in that order.
-        Raises Unavailable.
+        """The sums of the answers that `query` finds, its limit aside, by day, workload and candidate, then `own` and
+        `housekeeping`, in that order. Raises Unavailable.
         """
 
 
@@ -162,8 +162,8 @@ class PassageIndex(Protocol):
         ValueError for text that is no Unicode and for numbers that no double holds.
         """
 
-    async def documents(self, collection: str, source: str) -> set[str]:
-        """The ids of the documents of a source that have passages."""
+    async def documents(self, collection: str, source: str, principals: frozenset[str] | None = None) -> set[str]:
+        """The ids of the documents of a source that have passages; given `principals`, that one of them may read."""
 
     async def search(self, collection: str, query: IndexQuery) -> Hits:
         """Empty for a collection that is not there. No passage whose readers miss `query.principals`, or for whose

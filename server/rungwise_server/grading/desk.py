@@ -1,6 +1,7 @@
 """Where people grade: reads what there is to grade and what was said of it, and says whose turn it is."""
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -88,10 +89,15 @@ class Desk:
 
     async def _traffic(self, workload: str) -> Sequence[Inference]:
         found = {answer.id: answer for answer in await newest(self._log, workload, RECENT)}
-        query = LogQuery(kind="grade", workload=workload)
-        graded = [grade async for grade in self._log.read(query) if isinstance(grade, Grade)]
-        counting = [grade for grade in graded if not grade.judge] + [grade for grade in graded if grade.judge][-JUDGED:]
-        ids = {id for grade in counting for id in (grade.inference_id, grade.over) if id}
+        ids: set[str] = set()
+        judged: deque[Grade] = deque(maxlen=JUDGED)
+        async for grade in self._log.read(LogQuery(kind="grade", workload=workload)):
+            if isinstance(grade, Grade) and grade.judge:
+                judged.append(grade)
+            elif isinstance(grade, Grade):
+                ids |= {grade.inference_id, grade.over}
+        ids |= {id for grade in judged for id in (grade.inference_id, grade.over)}
+        ids.discard("")
         older = LogQuery(kind="inference", ids=frozenset(ids - found.keys()), workload=workload)
         found |= {answer.id: answer async for answer in self._log.read(older) if isinstance(answer, Inference)}
         return sorted(found.values(), key=lambda answer: answer.position)

@@ -1,10 +1,9 @@
 """Grades read from the log for somebody, with the answers that they are about."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
-from rungwise_server.grading.things import may_read
 from rungwise_server.protocols import InferenceLog
 from rungwise_server.records import Grade, Inference, LogQuery
 from rungwise_server.types import Caller
@@ -21,10 +20,15 @@ async def answers_to(log: InferenceLog, *grades: Grade) -> dict[str, Inference]:
 
 
 async def listed(
-    log: InferenceLog, query: LogQuery, caller: Caller, wanted: Callable[[Grade], bool], limit: int
+    log: InferenceLog,
+    query: LogQuery,
+    caller: Caller,
+    wanted: Callable[[Grade], bool],
+    readable: Callable[[Inference], Awaitable[bool]],
+    limit: int,
 ) -> list[Listed]:
-    """At most `limit` grades that `query` finds and that are `wanted`, oldest first: those on answers that `caller`
-    may read, and the caller's own. Raises Unavailable.
+    """At most `limit` grades that `query` finds and that are `wanted`, oldest first: those on answers that are
+    `readable`, and the caller's own. Raises Unavailable.
     """
     found: list[Listed] = []
     while len(found) < limit:
@@ -39,7 +43,7 @@ async def listed(
         for grade in page:
             about = tuple(answers[id] for id in (grade.inference_id, grade.over) if id in answers)
             own = not grade.judge and grade.caller.owner == caller.owner
-            if own or (about and all(may_read(caller, answer) for answer in about)):
+            if own or (about and all([await readable(answer) for answer in about])):
                 found.append((grade, about))
         if len(page) < limit:
             break

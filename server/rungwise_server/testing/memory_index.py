@@ -70,10 +70,14 @@ class MemoryIndex:
             passage = msgspec.structs.replace(entry.passage, attributes=dict(attributes))
             self._entries[collection][passage.id] = msgspec.structs.replace(entry, passage=passage)
 
-    async def documents(self, collection: str, source: str) -> set[str]:
+    async def documents(self, collection: str, source: str, principals: frozenset[str] | None = None) -> set[str]:
         """See PassageIndex."""
         passages = (entry.passage for entry in self._entries.get(collection, {}).values())
-        return {passage.document_id for passage in passages if passage.source == source}
+        return {
+            passage.document_id
+            for passage in passages
+            if passage.source == source and (principals is None or passage.readers & principals)
+        }
 
     async def search(self, collection: str, query: IndexQuery) -> Hits:
         """See PassageIndex."""

@@ -25,6 +25,21 @@ class AccessContract:
         assert (hits.dense, hits.sparse) == ([], [])
         assert await docs.get(written.id, frozenset()) is None
         assert await docs.neighbours(written, frozenset()) == []
+        assert await docs.documents("docs", "folder", frozenset()) == set()
+
+    async def test_documents_are_those_that_are_readable_now(self, docs: PassageIndex) -> None:
+        await docs.upsert(
+            "docs",
+            [
+                entry("apple", document_id="a", readers=frozenset({"everyone"})),
+                entry("bread", document_id="b", readers=frozenset({"group:finance"})),
+            ],
+        )
+        assert await docs.documents("docs", "folder", frozenset({"everyone"})) == {"a"}
+        assert await docs.documents("docs", "folder", frozenset({"everyone", "group:finance"})) == {"a", "b"}
+        await docs.set_readers("docs", "folder", "a", frozenset({"group:finance"}))
+        assert await docs.documents("docs", "folder", frozenset({"everyone"})) == set()
+        assert await docs.documents("docs", "folder") == {"a", "b"}
 
     @settings(
         max_examples=12,

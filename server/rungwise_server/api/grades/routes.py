@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from rungwise_server.api.caller import CallerOf
 from rungwise_server.api.grades.access import Access
+from rungwise_server.api.grades.readable import Readable
 from rungwise_server.api.grades.standing import GradesSummary, summary_object
 from rungwise_server.api.grades.wire import (
     After,
@@ -29,14 +30,18 @@ from rungwise_server.evals import EvalSet
 from rungwise_server.grading.desk import Desk, turns_of
 from rungwise_server.grading.listing import answers_to, listed
 from rungwise_server.grading.summary import summary_of
-from rungwise_server.grading.things import Mode, may_read
-from rungwise_server.protocols import InferenceLog, KeyRing
+from rungwise_server.grading.things import Mode
+from rungwise_server.protocols import InferenceLog, KeyRing, PassageIndex
 from rungwise_server.records import Grade, Inference, LogQuery
 from rungwise_server.types import Caller
 
 
-def grades_api(log: InferenceLog, sets: EvalSets, keys: KeyRing, graders: Mapping[str, Collection[str]]) -> APIRouter:
-    """The routes. `graders` are the principals that may grade each workload, beside admins."""
+def grades_api(
+    log: InferenceLog, sets: EvalSets, keys: KeyRing, graders: Mapping[str, Collection[str]], index: PassageIndex
+) -> APIRouter:
+    """The routes. `graders` are the principals that may grade each workload, beside admins; `index` tells what they may
+    read now.
+    """
     router = APIRouter(tags=["grades"])
     desk, access = Desk(log, sets), Access(keys, graders)
 
@@ -44,7 +49,7 @@ def grades_api(log: InferenceLog, sets: EvalSets, keys: KeyRing, graders: Mappin
     async def create_grade(body: GradeBody, caller: CallerOf) -> GradeObject:
         """Grade an answer, or say which of two is better."""
         record = body.record(caller)
-        about = await _about(log, access, record)
+        about = await _about(log, access, Readable(index, caller), record)
         if body.id is not None:
             await _unless_other(log, record)
         await log.append(record)
@@ -84,7 +89,7 @@ def grades_api(log: InferenceLog, sets: EvalSets, keys: KeyRing, graders: Mappin
                 and (not mine or grade.grader == caller.owner)
             )
 
-        found = await listed(log, query, caller, wanted, limit + 1)
+        found = await listed(log, query, caller, wanted, Readable(index, caller).answer, limit + 1)
         blind = not await access.everything(caller)
         data = [
             grade_object(grade, None if blind and grade.grader != caller.owner else about)
@@ -114,14 +119,21 @@ def grades_api(log: InferenceLog, sets: EvalSets, keys: KeyRing, graders: Mappin
         of, chosen = await _scope(sets, access, caller, workload, eval_set)
         pile = await desk.pile(of, chosen, mode)
         grades = await desk.grades(pile, rubric)
+        readable = Readable(index, caller)
         turns = await asyncio.to_thread(turns_of, pile, grades, caller, limit, skipped=skipped)
+        hidden = 0
+        while not all([await readable.answer(answer) for turn in turns.turns for answer in turn.answers]):
+            shown = tuple(t for t in pile.things if not any(readable.hides(answer.passages) for answer in t.answers))
+            hidden += len(pile.things) - len(shown)
+            pile = replace(pile, things=shown)
+            turns = await asyncio.to_thread(turns_of, pile, grades, caller, limit, skipped=skipped)
         return GradingTasks(
             data=[task(turn, mode, rubric) for turn in turns.turns],
             eval_set=chosen.id if chosen else None,
             graded=turns.graded,
             skipped=turns.skipped,
             left=turns.left,
-            unreadable=turns.unreadable,
+            unreadable=turns.unreadable + hidden,
         )
 
     @router.get("/v1/grades/summary")
@@ -170,7 +182,7 @@ async def _scope(
     return chosen.workload, chosen
 
 
-async def _about(log: InferenceLog, access: Access, grade: Grade) -> tuple[Inference, ...]:
+async def _about(log: InferenceLog, access: Access, readable: Readable, grade: Grade) -> tuple[Inference, ...]:
     """The answers that a grade is about, as far as they are in the log.
 
     Raises:
@@ -184,7 +196,7 @@ async def _about(log: InferenceLog, access: Access, grade: Grade) -> tuple[Infer
         return ()  # the grade waits in the spool, as its answers may
     for param, id in (("inference_id", grade.inference_id), ("over", grade.over)):
         answer = found.get(id)
-        if answer and not (await access.grades(grade.caller, answer.workload) and may_read(grade.caller, answer)):
+        if answer and not (await access.grades(grade.caller, answer.workload) and await readable.answer(answer)):
             raise NotFound(f"There is no answer {id!r} that you may grade.", param=param)
     return tuple(found.values())
 

@@ -117,9 +117,11 @@ class EdgeIndex:
         check_attributes(attributes, f"document {document_id!r}")
         await self._change(collection, lambda shard: shard.set_attributes(source, document_id, attributes))
 
-    async def documents(self, collection: str, source: str) -> set[str]:
+    async def documents(self, collection: str, source: str, principals: frozenset[str] | None = None) -> set[str]:
         """See PassageIndex."""
-        return await self._read(collection, lambda shard: shard.documents(source), set())
+        if principals is not None and not principals:
+            return set()
+        return await self._read(collection, lambda shard: shard.documents(source, principals), set())
 
     async def search(self, collection: str, query: IndexQuery) -> Hits:
         """See PassageIndex."""

@@ -141,9 +141,12 @@ class QdrantIndex:
         check_attributes(attributes, f"document {document_id!r}")
         await self._set(collection, source, document_id, attributes_payload(attributes))
 
-    async def documents(self, collection: str, source: str) -> set[str]:
+    async def documents(self, collection: str, source: str, principals: frozenset[str] | None = None) -> set[str]:
         """See PassageIndex."""
-        found = await self._scroll(collection, [self._is("source", source)], ["document_id"])
+        if principals is not None and not principals:
+            return set()
+        readable = [] if principals is None else [self._readable(principals)]
+        found = await self._scroll(collection, [self._is("source", source), *readable], ["document_id"])
         return {str((record.payload or {})["document_id"]) for record in found}
 
     async def search(self, collection: str, query: IndexQuery) -> Hits:

@@ -71,9 +71,9 @@ class RemoteIndex:
         check_attributes(attributes, f"document {document_id!r}")  # a number that no double holds would be rounded
         await self._call(wire.SET_ATTRIBUTES, collection, source, document_id, attributes)
 
-    async def documents(self, collection: str, source: str) -> set[str]:
+    async def documents(self, collection: str, source: str, principals: frozenset[str] | None = None) -> set[str]:
         """See PassageIndex."""
-        return await self._call(wire.DOCUMENTS, collection, source)
+        return await self._call(wire.DOCUMENTS, collection, source, principals)
 
     async def search(self, collection: str, query: IndexQuery) -> Hits:
         """See PassageIndex."""

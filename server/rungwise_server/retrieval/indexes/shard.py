@@ -114,9 +114,10 @@ class Shard:
         """Replace what is said of a document."""
         self._set(source, document_id, attributes_payload(attributes))
 
-    def documents(self, source: str) -> set[str]:
-        """The ids of a source's documents."""
-        only = self._engine.Filter(must=[self._is("source", source)])
+    def documents(self, source: str, principals: frozenset[str] | None) -> set[str]:
+        """The ids of a source's documents; given `principals`, that one of them may read."""
+        readable = [] if principals is None else [self._readable(principals)]
+        only = self._engine.Filter(must=[self._is("source", source), *readable])
         # From the field's own index, a fifth of the time that reading the payloads takes.
         with self._door():
             found = self._shard.facet(

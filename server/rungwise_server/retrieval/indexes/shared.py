@@ -98,9 +98,9 @@ class SharedIndex:
         """See PassageIndex."""
         await self._do(lambda index: index.set_attributes(collection, source, document_id, attributes))
 
-    async def documents(self, collection: str, source: str) -> set[str]:
+    async def documents(self, collection: str, source: str, principals: frozenset[str] | None = None) -> set[str]:
         """See PassageIndex."""
-        return await self._do(lambda index: index.documents(collection, source))
+        return await self._do(lambda index: index.documents(collection, source, principals))
 
     async def search(self, collection: str, query: IndexQuery) -> Hits:
         """See PassageIndex."""

@@ -21,7 +21,7 @@ from rungwise_server.types import CollectionSpec, Hits, IndexedPassage, IndexQue
 
 R = TypeVar("R")
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Both sides must have the same."""
 
 FRAME = 128 << 20
@@ -129,7 +129,7 @@ UPSERT = Method[None]("upsert", tuple[str, list[IndexedPassage]], None)
 REMOVE = Method[None]("remove", tuple[str, str, str, str], None)
 SET_READERS = Method[None]("set_readers", tuple[str, str, str, frozenset[str]], None)
 SET_ATTRIBUTES = Method[None]("set_attributes", tuple[str, str, str, dict[str, Scalar]], None)
-DOCUMENTS = Method[set[str]]("documents", tuple[str, str], set[str])
+DOCUMENTS = Method[set[str]]("documents", tuple[str, str, frozenset[str] | None], set[str])
 SEARCH = Method[Hits]("search", tuple[str, IndexQuery], Hits)
 GET = Method[Passage | None]("get", tuple[str, frozenset[str]], Passage | None)
 NEIGHBOURS = Method[list[Passage]]("neighbours", tuple[Passage, frozenset[str]], list[Passage])
