@@ -10,12 +10,21 @@ from rungwise_server.judging.judges.programs import Program
 from rungwise_server.protocols import Embedder
 from rungwise_server.types import Caller
 
-_SOURCES = ("groundedness.py", "claims.py", "evidence.py")
+_SOURCES = (
+    "judging/groundedness.py",
+    "judging/claims.py",
+    "judging/evidence.py",
+    "judging/declines.py",
+    "text/overlap.py",
+    "text/sentences.py",
+)
 _SHOWN = 200
 
 
 class Grounded:
-    """How far the passages support the answer, sentence by sentence; see `Groundedness`."""
+    """How far the passages support the answer, sentence by sentence; see `Groundedness`. It cannot tell of an answer
+    that claims nothing: whether that ought to have declined is another rubric's question.
+    """
 
     def __init__(self, name: str, rubric: str, embedder: Embedder) -> None:
         self._name = name
@@ -42,9 +51,9 @@ class Grounded:
     async def grade(self, answered: Answered, caller: Caller) -> Judgement:
         """See Judge. Raises UpstreamError where the embedder cannot be reached."""
         found = await self._measure(answered.answer, answered.passages)
+        if not found.claims:
+            return Judgement(None, "It claims nothing that passages could support.")
         checked = [sentence for sentence in found.sentences if sentence.checkable]
-        if not checked:
-            return Judgement(found.value, "It claims nothing.")
         weakest = min(checked, key=lambda sentence: sentence.value)
         return Judgement(found.value, f"Least supported ({weakest.value:.2f}): {weakest.text[:_SHOWN]}")
 
@@ -60,9 +69,9 @@ def declining(name: str, rubric: str) -> Program:
         holds = "do" if answered.answerable else "do not"
         return Judgement(float(declined != answered.answerable), f"{said}; the documents {holds} hold the answer.")
 
-    return Program(name, rubric, ("declines", _code("declines.py")), look)
+    return Program(name, rubric, ("declines", _code("judging/declines.py")), look)
 
 
 def _code(*names: str) -> str:
-    room = resources.files("rungwise_server.judging")
+    room = resources.files("rungwise_server")
     return hash_of(*((room / name).read_text(encoding="utf-8") for name in names))
