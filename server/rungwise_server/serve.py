@@ -176,7 +176,7 @@ def _parts(house: House) -> Parts:
             name: frozenset(principal(grader) for grader in workload.graders)
             for name, workload in house.settings.workloads.items()
         },
-        ledger=open_ledger(house.settings, house.database, house.log, house.kept),
+        ledger=open_ledger(house.settings, house.database, house.log, house.kept, house.embedder),
     )
 
 

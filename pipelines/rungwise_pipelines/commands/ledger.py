@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,16 +80,19 @@ def _write(file: Path, text: str) -> None:
 @asynccontextmanager
 async def _open(settings: "Settings") -> "AsyncIterator[Ledger]":
     from rungwise_server import bootstrap
+    from rungwise_server.judging.trust import any_certificate
 
-    database = await bootstrap.open_house_database(settings)
-    try:
+    async with AsyncExitStack() as opened:
+        database = await bootstrap.open_house_database(settings)
+        opened.callback(database.close)
         log = bootstrap.open_log(settings, database)
-        try:
-            yield bootstrap.open_ledger(settings, database, log, bootstrap.open_kept(database))
-        finally:
-            await log.close()
-    finally:
-        database.close()
+        opened.push_async_callback(log.close)
+        kept = bootstrap.open_kept(database)
+        embedder = None
+        if await any_certificate(kept):  # whether one holds is told by the traffic, embedded
+            embedder = await bootstrap.open_embedder(settings)
+            opened.push_async_callback(embedder.close)
+        yield bootstrap.open_ledger(settings, database, log, kept, embedder)
 
 
 def _show(page: "Page", sums: bool) -> None:

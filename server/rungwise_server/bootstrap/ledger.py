@@ -8,22 +8,27 @@ from rungwise_server.config.settings import CandidateSettings, Settings
 from rungwise_server.database import Database
 from rungwise_server.database.corpora import read_corpora
 from rungwise_server.eval_sets import EvalSets
+from rungwise_server.judging.trust import Trust
 from rungwise_server.keeping import KeptStore
 from rungwise_server.ledger.facts import CandidateFacts, Corpus, Facts, Terms, Trained, WorkloadFacts
 from rungwise_server.ledger.ledger import Ledger
+from rungwise_server.ledger.trusted import by_certificates, nobody
 from rungwise_server.models.prices import Prices
-from rungwise_server.protocols import InferenceLog
+from rungwise_server.protocols import Embedder, InferenceLog
 from rungwise_server.retrieval.language import guess
 
 
-def open_ledger(settings: Settings, database: Database, log: InferenceLog, kept: KeptStore) -> Ledger:
-    """The ledger of a house."""
+def open_ledger(
+    settings: Settings, database: Database, log: InferenceLog, kept: KeptStore, embedder: Embedder | None
+) -> Ledger:
+    """The ledger of a house. Without an embedder no certificate is known to hold, and so no judge is leant on."""
 
     async def corpora() -> Mapping[str, Corpus]:
         found = await asyncio.to_thread(read_corpora, database)
         return {name: Corpus(documents, passages) for name, (documents, passages) in found.items()}
 
-    return Ledger(log, EvalSets(kept), ledger_facts(settings), language=guess, corpora=corpora)
+    standings = by_certificates(Trust(kept, log, embedder)) if embedder else nobody
+    return Ledger(log, EvalSets(kept), ledger_facts(settings), language=guess, corpora=corpora, standings=standings)
 
 
 def ledger_facts(settings: Settings) -> Facts:

@@ -92,15 +92,17 @@ class Trust:
         """Whether `judge` has a certificate for `workload` that holds today. Raises UpstreamError where the embedder
         cannot be reached.
         """
+        return await self.standing(judge.name, judge.hash, workload)
+
+    async def standing(self, name: str, hash: str, workload: str) -> Standing:
+        """The same of a judge that is known by its name and hash alone, as grades have them."""
         there = await self.all(workload)
-        same = next((one for one in there if one.judge_hash == judge.hash), None)
+        same = next((one for one in there if one.judge_hash == hash), None)
         if same is None:
-            other = next((one for one in there if one.judge == judge.name), None)
+            other = next((one for one in there if one.judge == name), None)
             if other is None:
-                return Standing("none", f"{judge.name} was never certified on {workload}")
-            why = (
-                f"its prompt, examples, model or settings have changed: certified {other.judge_hash}, now {judge.hash}"
-            )
+                return Standing("none", f"{name} was never certified on {workload}")
+            why = f"its prompt, examples, model or settings have changed: certified {other.judge_hash}, now {hash}"
             return Standing("expired", why, other)
         if same.traffic.embedder != self._embedder.name:
             return Standing("expired", f"the embedder has changed: {same.traffic.embedder} then", same)
@@ -138,6 +140,11 @@ class Trust:
         if not drawn:
             return np.empty((0, self._embedder.dimensions), dtype=np.float32)
         return await self._embedder.embed([one.query for one in drawn], "query")
+
+
+async def any_certificate(kept: KeptStore) -> bool:
+    """Whether any judge was ever certified. Raises Unavailable."""
+    return bool(await kept.list(KeptQuery("certificate", OWNER, limit=1)))
 
 
 def certificate_id() -> str:

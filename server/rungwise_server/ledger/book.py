@@ -60,8 +60,8 @@ def page_of(evidence: Evidence, facts: Facts, volumes: Sequence[Volume] = ()) ->
     workload = facts.workloads.get(evidence.workload) or WorkloadFacts(evidence.workload, configured=False)
     traffic = traffic_of(evidence, facts.candidates)
     shares = {row.candidate: traffic.share(row.candidate) for row in traffic.candidates}
-    quality = quality_of(evidence.graded, shares, evidence.runs, evidence.said)
-    qualities = by_candidate(evidence.graded, evidence.runs)
+    quality = quality_of(evidence.graded, shares, evidence.runs, evidence.said, evidence.judges)
+    qualities = by_candidate(evidence.graded, evidence.runs, evidence.judges)
     ground = Ground(evidence, workload, traffic, quality, qualities, facts)
     rung, why = rung_of(workload, traffic, dict(facts.candidates))
     today = today_of(evidence, traffic, quality, facts)

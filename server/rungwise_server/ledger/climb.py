@@ -194,7 +194,7 @@ def _moved(sheet: Sheet, rung: Rung, ground: Ground, base: CandidateFacts | None
     """Measured, where the base was graded beside today's models; else assumed."""
     label = "Share of the traffic that moves"
     ours = ground.qualities.get(base.name) if base is not None else None
-    if rung != "finetuned" or ours is None or not ours.known or not ground.quality.known:
+    if rung != "finetuned" or ours is None or not ours.comparable(ground.quality):
         return sheet.assume("moved", label, a.MOVED[rung])
     best = max(ground.quality.estimate or 0.0, 0.01)
     low, value, high = (min(end / best, 1.0) for end in (ours.low, ours.estimate or 0.0, ours.high))

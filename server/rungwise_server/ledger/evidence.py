@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from rungwise_server.evals import EvalRun
 from rungwise_server.ledger.facts import Corpus
+from rungwise_server.ledger.trusted import JudgeStanding
 from rungwise_server.records import Total
 
 
@@ -85,6 +86,8 @@ class Evidence(Struct, frozen=True):
     """Graded answers that were too many to look at."""
     synthetic: int = 0
     """Graded answers to questions that a model wrote: they say nothing of the traffic, and are not in `graded`."""
+    judges: Mapping[str, JudgeStanding] = {}
+    """What each judge's grades are worth, by `name@hash`."""
     said: Said = Said()
     runs: Sequence[EvalRun] = ()
     corpora: Mapping[str, Corpus] = {}

@@ -11,6 +11,7 @@ from rungwise_server.ledger.facts import Corpus, Facts
 from rungwise_server.ledger.needs import GOOD
 from rungwise_server.ledger.sample import asked, sampled
 from rungwise_server.ledger.traffic import with_hosting
+from rungwise_server.ledger.trusted import Standings
 from rungwise_server.protocols import InferenceLog
 from rungwise_server.records import Feedback, Grade, Inference, LogQuery
 
@@ -24,12 +25,22 @@ Corpora = Callable[[], Awaitable[Mapping[str, Corpus]]]
 class Gatherer:
     """Reads what the ledger reckons from."""
 
-    def __init__(self, log: InferenceLog, sets: EvalSets, facts: Facts, language: Language, corpora: Corpora) -> None:
+    def __init__(
+        self,
+        log: InferenceLog,
+        sets: EvalSets,
+        facts: Facts,
+        *,
+        language: Language,
+        corpora: Corpora,
+        standings: Standings,
+    ) -> None:
         self._log = log
         self._sets = sets
         self._facts = facts
         self._language = language
         self._corpora = corpora
+        self._standings = standings
 
     async def totals(self, since: float, until: float) -> Mapping[str, tuple[list[Entry], list[Entry], list[Entry]]]:
         """By workload: its traffic, its housekeeping, and what our own programs asked. Raises Unavailable."""
@@ -63,6 +74,10 @@ class Gatherer:
             graded=graded,
             graded_left_out=left_out,
             synthetic=synthetic,
+            judges={
+                judge: await self._standings(judge, workload)
+                for judge in sorted({judge for one in graded for judge, _ in one.judges})
+            },
             said=await self._said(workload, since, until, good, held),
             runs=[_real(run, examples) for run in runs if since <= run.at < until],
             corpora={name: corpora.get(name, Corpus()) for name in (facts.collections if facts else ())}

@@ -15,6 +15,7 @@ from rungwise_server.ledger.gather import Corpora, Gatherer, Language
 from rungwise_server.ledger.sheet import Line, Rows
 from rungwise_server.ledger.simulate import Volume
 from rungwise_server.ledger.traffic import DAY
+from rungwise_server.ledger.trusted import Standings, nobody
 from rungwise_server.protocols import InferenceLog
 from rungwise_server.records import Feedback, Grade, Inference, LogRecord
 
@@ -28,7 +29,7 @@ async def _nothing() -> Mapping[str, Corpus]:
 
 
 class Ledger:
-    """Makes pages from a log and eval sets. Methods raise Unavailable where the log cannot be read."""
+    """Makes pages from a log, eval sets and certificates. Methods raise Unavailable where the log cannot be read."""
 
     def __init__(
         self,
@@ -38,11 +39,12 @@ class Ledger:
         *,
         language: Language = lambda _: "",
         corpora: Corpora = _nothing,
+        standings: Standings = nobody,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._log = log
         self._facts = facts
-        self._gather = Gatherer(log, sets, facts, language, corpora)
+        self._gather = Gatherer(log, sets, facts, language=language, corpora=corpora, standings=standings)
         self._clock = clock
 
     async def pages(self, workload: str = "", days: int = DAYS, volumes: Sequence[Volume] = ()) -> list[Page]:

@@ -14,17 +14,18 @@ from rungwise_server.judging.certificates.grades import Item
 from rungwise_server.judging.certificates.intervals import Interval
 from rungwise_server.judging.certificates.sums import columns_of, estimates_of
 from rungwise_server.ledger.evidence import GradedAnswer, Said
+from rungwise_server.ledger.trusted import UNKNOWN, JudgeStanding
 
 How = Literal["people", "corrected", "judge", "run", "thumbs", "nothing"]
-"""People's grades; a judge's, corrected by people's; a judge's that no person checked; a metric of an eval run; thumbs;
-nothing at all. In this order: the first that there is, is taken.
+"""People's grades; a certified judge's, corrected by people's; a judge's alone; a metric of an eval run; thumbs;
+nothing at all. A judge is taken with a standing certificate, else people alone, if they graded anything.
 """
 
 TOLD: Mapping[How, str] = {
     "people": "people's grades",
-    "corrected": "a judge's grades, corrected by people's",
+    "corrected": "a certified judge's grades, corrected by people's",
     "judge": "a judge's grades, which no person checked",
-    "run": "an eval run",
+    "run": "a metric of an eval run",
     "thumbs": "thumbs alone",
     "nothing": "nothing",
 }
@@ -50,15 +51,30 @@ class Quality(Struct, frozen=True):
     note: str = ""
     rows: int = 0
     """Grades in the log, under the rubric: those of candidates that serve nobody included."""
+    judge: str = ""
+    """The `name@hash` of the judge that it stands on."""
+    certificate: str = ""
+    """The id of that judge's certificate."""
+    verdict: str = ""
+    """What the certificate says."""
 
     @property
     def known(self) -> bool:
-        """Whether anything can be leant on: thumbs, and a judge that nobody checked, cannot."""
-        return self.how in ("people", "corrected", "run") and self.count >= FEW
+        """Whether anything can be leant on: thumbs, a judge alone, and a metric that people did not confirm, cannot."""
+        return self.how in ("people", "corrected") and self.count >= FEW
+
+    def comparable(self, other: "Quality") -> bool:
+        """Whether the two can be held against each other: under one rubric, both known or both of eval runs."""
+        both = (self.known and other.known) or (self.how == other.how == "run" and min(self.count, other.count) >= FEW)
+        return both and self.rubric == other.rubric
 
 
 def quality_of(
-    graded: Sequence[GradedAnswer], shares: Mapping[str, float], runs: Sequence[EvalRun], said: Said
+    graded: Sequence[GradedAnswer],
+    shares: Mapping[str, float],
+    runs: Sequence[EvalRun],
+    said: Said,
+    judges: Mapping[str, JudgeStanding] = {},
 ) -> Quality:
     """Of the workload's answers, each candidate counting by its share of the traffic (by its grades, where it has no
     traffic at all).
@@ -67,21 +83,23 @@ def quality_of(
     answers = [one for one in graded if one.rubric == rubric]
     serving = [one for one in answers if shares.get(one.candidate)]
     rows = sum(len(one.people) + len(one.judges) for one in answers)
-    found = of_grades(serving or answers, shares, rubric)
+    found = of_grades(serving or answers, shares, rubric, judges)
     if found is not None:
         people = found.how == "people"
         return replace(found, rows=sum(len(one.people) for one in answers) if people else rows)
     return _of_runs(runs, [name for name in shares if shares[name]]) or _of_thumbs(said) or Quality()
 
 
-def by_candidate(graded: Sequence[GradedAnswer], runs: Sequence[EvalRun]) -> dict[str, Quality]:
+def by_candidate(
+    graded: Sequence[GradedAnswer], runs: Sequence[EvalRun], judges: Mapping[str, JudgeStanding] = {}
+) -> dict[str, Quality]:
     """Each candidate's own, of those that anything is known of."""
     rubric = rubric_of(graded)
     names = {one.candidate for one in graded} | {name for run in runs for name in run.candidates}
     found = {}
     for name in sorted(names):
         mine = [one for one in graded if one.rubric == rubric and one.candidate == name]
-        quality = of_grades(mine, {name: 1.0}, rubric) or _of_runs(runs, [name])
+        quality = of_grades(mine, {name: 1.0}, rubric, judges) or _of_runs(runs, [name])
         if quality is not None:
             found[name] = quality
     return found
@@ -95,40 +113,54 @@ def rubric_of(graded: Sequence[GradedAnswer]) -> str:
     return max(counts, key=lambda name: (counts[name], name == "correct", name), default="")
 
 
-def of_grades(answers: Sequence[GradedAnswer], shares: Mapping[str, float], rubric: str) -> Quality | None:
-    """What the grades of `answers`, all under one rubric, say; None where there are none."""
-    if not answers:
-        return None
-    judges = Counter(name for one in answers for name, _ in one.judges)
+def of_grades(
+    answers: Sequence[GradedAnswer], shares: Mapping[str, float], rubric: str, judges: Mapping[str, JudgeStanding] = {}
+) -> Quality | None:
+    """What the grades of `answers`, all under one rubric, say; None where there are none that say anything.
+
+    Of the judges, the one that graded most is taken, certified ones first; without a certificate it is not set beside
+    people's grades, and one that was found to be no good says nothing at all.
+    """
+    counts = Counter(name for one in answers for name, _ in one.judges)
     people = sum(bool(one.people) for one in answers)
-    judge = max(judges, key=lambda name: (judges[name], name), default="")
-    counts = Counter(one.candidate for one in answers)
+
+    def rank(name: str) -> tuple[bool, bool, int, str]:
+        standing = judges.get(name, UNKNOWN)
+        return standing.usable, standing.verdict != "do not use", counts[name], name
+
+    judge = max(counts, key=rank, default="")
+    standing = judges.get(judge, UNKNOWN)
+    name = judge.partition("@")[0]
+    unused = ""
+    if judge and not standing.usable and (people or standing.verdict == "do not use"):
+        unused = f"{name} graded {counts[judge]:,} answers, which do not count: {standing.why}"
+        judge, standing = "", UNKNOWN
+    each = Counter(one.candidate for one in answers)
     items = [
         Item(
             one.id,
             dict(one.judges).get(judge),
             float(np.mean(one.people)) if one.people else None,
             one.people,
-            weight=max(shares.get(one.candidate, 0.0), 1e-6) / counts[one.candidate],
+            weight=max(shares.get(one.candidate, 0.0), 1e-6) / each[one.candidate],
         )
         for one in answers
         if one.people or judge in dict(one.judges)
     ]
+    if not items:
+        return None
     estimates = estimates_of(columns_of(items), threshold=0.5, level=LEVEL)
-    name = judge.partition("@")[0]
     if people and judge:
-        return _from(
-            estimates.quality,
-            "corrected",
-            people,
-            rubric,
-            f"{name} graded {judges[judge]:,} answers, people {people:,}",
-        )
+        note = f"{name} graded {counts[judge]:,} answers, people {people:,}; {standing.certificate}: {standing.why}"
+        found = _from(estimates.quality, "corrected", people, rubric, note)
+        return replace(found, judge=judge, certificate=standing.certificate, verdict=standing.verdict)
     if people and estimates.humans_alone:
-        return _from(estimates.humans_alone, "people", people, rubric, "")
+        return _from(estimates.humans_alone, "people", people, rubric, unused)
     if estimates.judge_alone:
-        note = f"{name}'s own errors are not in this interval: grade some of its answers, and they will be"
-        return _from(estimates.judge_alone, "judge", 0, rubric, note)
+        certified = f"{standing.certificate}: {standing.why}" if standing.usable else standing.why
+        note = f"{name}'s own errors are not in this interval: grade some of its answers, and they will be; {certified}"
+        found = _from(estimates.judge_alone, "judge", 0, rubric, note)
+        return replace(found, judge=judge, certificate=standing.certificate, verdict=standing.verdict)
     return None
 
 

@@ -96,11 +96,13 @@ def known_from(quality: Quality) -> str:
         case "people":
             return f"people's grades of {count}"
         case "corrected":
-            return f"a judge's grades, corrected by people's of {count}"
+            name = quality.judge.partition("@")[0]
+            told = f"{quality.certificate}: {quality.verdict} it"
+            return f"the grades of the judge {name} ({told}), corrected by people's of {count}"
         case "judge":
-            return f"a judge's grades of {count}, which no person checked"
+            return f"the grades of the judge {quality.judge.partition('@')[0]} alone, which no person checked"
         case "run":
-            return f"an eval run, {count}"
+            return f"{quality.rubric} in an eval run, {count}, which no person graded"
         case "thumbs":
             return f"{quality.count:,} thumbs alone"
         case "nothing":

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from rungwise_server.ledger.evidence import Evidence, GradedAnswer, Seen
+from rungwise_server.ledger.evidence import Evidence, GradedAnswer
 from rungwise_server.ledger.quality import FEW, How, more_grades, of_grades, rubric_of
 
 Standing = Literal["weak", "good", "unknown"]
@@ -36,14 +37,15 @@ def segments_of(evidence: Evidence, target: float) -> tuple[Segment, ...]:
     """Languages and topics with at least `FEW` graded answers; the weakest first."""
     rubric = rubric_of(evidence.graded)
     graded = [one for one in evidence.graded if one.rubric == rubric]
-    languages = _groups("language", graded, evidence.seen, target)
-    topics = _groups("topic", graded, (), target)
+    languages = _groups("language", graded, evidence, target)
+    topics = _groups("topic", graded, replace(evidence, seen=()), target)
     return tuple(sorted([*languages, *topics], key=lambda one: (one.standing != "weak", one.estimate, one.name)))
 
 
 def _groups(
-    kind: Literal["language", "topic"], graded: Sequence[GradedAnswer], seen: Sequence[Seen], target: float
+    kind: Literal["language", "topic"], graded: Sequence[GradedAnswer], evidence: Evidence, target: float
 ) -> list[Segment]:
+    seen = evidence.seen
     asked = Counter(one.language for one in seen)
     names = {getattr(one, kind) for one in graded} - {""}
     if len(names) < 2:
@@ -52,7 +54,9 @@ def _groups(
     for name in sorted(names):
         mine = [one for one in graded if getattr(one, kind) == name]
         qualities = {
-            candidate: of_grades([one for one in mine if one.candidate == candidate], {candidate: 1.0}, "")
+            candidate: of_grades(
+                [one for one in mine if one.candidate == candidate], {candidate: 1.0}, "", evidence.judges
+            )
             for candidate in sorted({one.candidate for one in mine})
         }
         told = {candidate: one for candidate, one in qualities.items() if one is not None and one.count >= FEW}

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from rungwise_server.errors import SetupError
 from rungwise_server.judging.certificates.verdict import Word
 from rungwise_server.judging.drift import traffic_of
-from rungwise_server.judging.trust import Certified, Trust, certificate_id
+from rungwise_server.judging.trust import Certified, Trust, any_certificate, certificate_id
+from rungwise_server.ledger.trusted import by_certificates
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.protocols import Judge
 from rungwise_server.testing.judges import WordJudge
@@ -114,6 +115,19 @@ async def test_a_judge_found_to_be_no_good_is_not_leant_on(house: House) -> None
     assert (standing.word, standing.usable) == ("valid", False)
     with pytest.raises(SetupError, match="may not be used"):
         await house.trust.require(WordJudge("five"), "support")
+
+
+async def test_the_ledger_leans_on_what_is_certified(house: House) -> None:
+    judge = WordJudge("five")
+    certified = await house.certify(judge, at=2_000)
+    standings = by_certificates(house.trust)
+    found = await standings(f"{judge.name}@{judge.hash}", "support")
+    assert (found.usable, found.certificate, found.verdict) == (True, certified.id, "trust")
+    other = await standings(f"{judge.name}@other", "support")
+    assert (other.usable, other.word, other.certificate) == (False, "expired", certified.id)
+    assert (await standings("nobody@1", "support")).why == "nobody was never certified on support"
+    assert await any_certificate(house.kept)
+    assert not await any_certificate(MemoryKept())
 
 
 async def test_all_are_listed_newest_first(house: House) -> None:

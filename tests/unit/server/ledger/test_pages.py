@@ -21,6 +21,7 @@ from rungwise_server.ledger.sample import STRETCH, STRETCHES, sampled
 from rungwise_server.ledger.sheet import Line, assumed
 from rungwise_server.ledger.show import rounded, saved, spanned
 from rungwise_server.ledger.simulate import Volume, parse_volumes
+from rungwise_server.ledger.trusted import JudgeStanding
 from rungwise_server.ledger.wire import page_json
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.records import Inference, LogQuery, LogRecord
@@ -56,7 +57,12 @@ async def log(answers: list[LogRecord]) -> MemoryLog:
 
 @pytest.fixture
 def ledger(log: MemoryLog, facts: Facts, noon: float) -> Ledger:
-    return Ledger(log, EvalSets(MemoryKept()), facts, clock=lambda: noon)
+    return Ledger(log, EvalSets(MemoryKept()), facts, standings=certified, clock=lambda: noon)
+
+
+async def certified(judge: str, workload: str) -> JudgeStanding:
+    """Every judge is."""
+    return JudgeStanding(True, "cert-1", "trust", f"certified on {workload}@v1: trust it", "valid")
 
 
 async def test_every_figure_of_the_log_leads_to_its_rows(ledger: Ledger) -> None:
@@ -149,7 +155,8 @@ async def test_the_page_for_programs_is_json(ledger: Ledger) -> None:
     assert told["rungs"][0]["payback_months"]["value"] is None
     assert told["rungs"][0]["payback_months"]["text"] == "never"
     assert told["simulation"]["worlds"][0]["label"] == "10x"
-    assert told["quality"]["known_from"] == "a judge's grades, corrected by people's"
+    assert told["quality"]["known_from"] == "a certified judge's grades, corrected by people's"
+    assert (told["quality"]["judge"], told["quality"]["certificate"]) == ("strict@1", "cert-1")
     line = next(one for one in told["spent"] if one["name"] == "support/spent-frontier")
     assert line["source"]["rows"][0]["count"] == 1000
     assert line["source"]["rows"][0]["query"]["workload"] == "support"

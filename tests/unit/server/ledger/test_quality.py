@@ -1,13 +1,18 @@
 """How good the answers are, and how anybody knows."""
 
 import pytest
+from msgspec.structs import replace
 
 from rungwise_server.evals import Cell, EvalRun
 from rungwise_server.ledger.evidence import GradedAnswer, Said
 from rungwise_server.ledger.quality import by_candidate, mean_interval, more_grades, quality_of
 from rungwise_server.ledger.show import known_from
+from rungwise_server.ledger.trusted import JudgeStanding
 
 SHARES = {"frontier": 1.0}
+CERTIFIED = {"strict@1": JudgeStanding(True, "cert-1", "correct", "certified on support@v1: correct it", "valid")}
+EXPIRED = {"strict@1": JudgeStanding(False, "cert-1", "trust", "the traffic has changed", "expired")}
+NO_GOOD = {"strict@1": JudgeStanding(False, "cert-1", "do not use", "found not to agree with people", "valid")}
 
 
 def graded(
@@ -49,8 +54,9 @@ def test_a_judge_is_corrected_by_people() -> None:
     ]
     for number, one in enumerate(answers):
         answers[number] = GradedAnswer(f"a{number}", one.candidate, one.rubric, one.people, one.judges)
-    quality = quality_of(answers, SHARES, [], Said())
-    assert (quality.how, quality.people) == ("corrected", 30)
+    quality = quality_of(answers, SHARES, [], Said(), CERTIFIED)
+    assert (quality.how, quality.people, quality.certificate) == ("corrected", 30, "cert-1")
+    assert "the judge strict (cert-1: correct it), corrected by people's of 30 answers" in known_from(quality)
     alone = quality_of([one for one in answers if one.people], SHARES, [], Said())
     assert quality.high - quality.low < alone.high - alone.low
     assert quality.rows == 30 + 230
@@ -61,6 +67,40 @@ def test_a_judge_that_nobody_checked_is_not_leant_on() -> None:
     assert quality.how == "judge"
     assert not quality.known
     assert "no person checked" in known_from(quality)
+
+
+@pytest.mark.parametrize("judges, why", [({}, "never certified"), (EXPIRED, "changed"), (NO_GOOD, "not to agree")])
+def test_a_judge_without_a_standing_certificate_is_not_set_beside_people(
+    judges: dict[str, JudgeStanding], why: str
+) -> None:
+    quality = quality_of(graded(30, 24, judge=0.1), SHARES, [], Said(), judges)
+    assert (quality.how, quality.people, quality.judge, quality.rows) == ("people", 30, "", 30)
+    assert "strict graded 30 answers, which do not count" in quality.note
+    assert why in quality.note
+
+
+def test_a_judge_that_was_found_to_be_no_good_says_nothing_alone_either() -> None:
+    answers = graded(100, 90, people=False, judge=0.1)
+    assert quality_of(answers, SHARES, [], Said(), NO_GOOD).how == "nothing"
+    alone = quality_of(answers, SHARES, [], Said(), CERTIFIED)
+    assert (alone.how, alone.known, alone.certificate) == ("judge", False, "cert-1")
+
+
+def test_a_certified_judge_comes_before_one_that_graded_more() -> None:
+    answers = [
+        replace(one, judges=(("loud@1", 0.0), *(one.judges if number < 40 else ())))
+        for number, one in enumerate(graded(100, 80, judge=0.1))
+    ]
+    assert quality_of(answers, SHARES, [], Said(), CERTIFIED).judge == "strict@1"
+
+
+def test_what_no_person_graded_is_no_reason_to_climb() -> None:
+    """A mean F1 of .3 does not say that three answers in ten are good."""
+    quality = quality_of([], SHARES, [run(f1=0.3)], Said())
+    assert (quality.how, quality.known) == ("run", False)
+    assert quality.comparable(quality_of([], {"own": 1.0}, [run("own", f1=0.2)], Said()))
+    assert not quality.comparable(quality_of([], {"own": 1.0}, [run("own", exact=0.2)], Said()))
+    assert not quality.comparable(quality_of(graded(20, 16), SHARES, [], Said()))
 
 
 def test_an_eval_run_then_thumbs_then_nothing() -> None:
