@@ -20,7 +20,7 @@ from rungwise_pipelines.evaluation.words import lines_of, rows_of
 from rungwise_server import bootstrap
 from rungwise_server.bootstrap import House
 from rungwise_server.config.file import load_settings
-from rungwise_server.errors import BadRequest, NotFound
+from rungwise_server.errors import BadRequest, Conflict, NotFound
 from rungwise_server.eval_sets import EvalSets
 from rungwise_server.evals import EvalRun, Example, example_id
 from rungwise_server.prompt import text_message
@@ -95,6 +95,17 @@ async def run(house: House, **order: Any) -> tuple[Prepared, EvalRun, Outcome]:
 async def logged(house: House, kind: Any) -> list[Any]:
     await house.log.flush()
     return [row async for row in house.log.read(LogQuery(kind=kind, own=True))]
+
+
+async def test_a_draft_that_was_trained_on_is_not_run(house: House, upstream: FakeUpstream) -> None:
+    await fill(house, an_example(1), an_example(2))
+    trained = house.settings.home / "datasets" / "d" / "train.jsonl"
+    trained.parent.mkdir(parents=True)
+    trained.write_text(json.dumps({"messages": [{"role": "user", "content": "what is twice 2?"}]}) + "\n")
+    with pytest.raises(Conflict, match=rf"{an_example(2).id} .*train\.jsonl:1"):
+        await run(house)
+    assert not upstream.requests
+    assert not (await EvalSets(house.kept).get("sums")).frozen_at
 
 
 async def test_each_cell_is_asked_once(house: House, upstream: FakeUpstream) -> None:

@@ -166,6 +166,8 @@ async def test_by_hand_and_from_files(folder: Path) -> None:
     assert one["id"] in result.stderr
     assert {tuple(e["groups"]) for e in made["examples"]} == {("finance",)}
     assert "no workload 'x'" in await failed("add", "x", "e.csv")
+    assert "no user's name" in await failed("add", "support", "--question", "Who?", "--as", "ana maria")
+    assert "no group's name" in await failed("add", "support", "--question", "Who?", "--group", "group:finance")
     (folder / "bad.jsonl").write_text("{")
     assert "bad.jsonl:1" in await failed("add", "support", "bad.jsonl")
     assert (await run("eval", "add", "support")).exit_code == 2
@@ -180,7 +182,9 @@ async def test_training_data_is_refused_by_name(folder: Path) -> None:
     result = await run("eval", "add", "support", "--question", "where is the key to the bike shed??", "--group", "x")
     assert "Refused, since it was trained on" in result.stderr
     assert "train.jsonl:1" in result.stderr
-    assert "would flatter" in await failed("freeze", "support")
+    said = await failed("freeze", "support")
+    assert "would flatter" in said
+    assert "train.jsonl:1" in said
     [one] = (await told("show", "support"))["examples"]
     await told("remove", "support", one["id"])
     await told("add", "support", "--question", "Something new?")

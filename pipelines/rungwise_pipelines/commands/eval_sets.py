@@ -17,11 +17,10 @@ from rungwise_pipelines.commands.eval_examples import (
     rows_of,
     short,
     take_in,
-    tell_refused,
 )
 from rungwise_pipelines.commands.options import As, Config, Group, Json, caller_of, settings_of
 from rungwise_pipelines.commands.output import emit, note, say, table
-from rungwise_server.errors import Conflict, NotFound, SetupError
+from rungwise_server.errors import NotFound, SetupError
 
 if TYPE_CHECKING:
     from rungwise_pipelines.evaluation.read import Handed
@@ -279,7 +278,7 @@ async def _show(settings: "Settings", ref: str, as_json: bool) -> None:
 
 
 async def _freeze(settings: "Settings", name: str, as_json: bool) -> None:
-    from rungwise_pipelines.evaluation.duplicates import refuse, training_files
+    from rungwise_pipelines.evaluation.freezing import freeze_untrained
 
     async with opened(settings) as (sets, _):
         drafted = await _draft_of(sets, name)
@@ -287,16 +286,7 @@ async def _freeze(settings: "Settings", name: str, as_json: bool) -> None:
             frozen = await sets.get(name)
             note(f"{name} has no draft; its newest version is {frozen.id}.")
         else:
-            files = training_files(settings.home)
-            _, refused = await asyncio.to_thread(refuse, await sets.examples(drafted), files)
-            if refused:
-                tell_refused(refused)
-                ids = " ".join(one.example.id for one in refused)
-                raise Conflict(
-                    f"{drafted.id} has {len(refused)} that were trained on, so it would flatter whoever was trained. "
-                    f"Take them out: `rungwise eval remove {drafted.name} {ids}`."
-                )
-            frozen = await sets.freeze(drafted)
+            frozen = await freeze_untrained(sets, drafted, settings.home)
             if frozen.version < drafted.version:
                 note(f"The draft holds what {frozen.id} holds, so that stays the newest version.")
     if as_json:

@@ -47,9 +47,18 @@ async def open_keys(settings: "Settings") -> "AsyncIterator[KeyStore]":
 
 
 async def caller_of(settings: "Settings", user: str, groups: Sequence[str] | None) -> "Caller":
-    """Whoever `--as` and `--group` name: the user with the groups of all keys that the user has, and `groups`."""
-    from rungwise_server.types import Caller
+    """Whoever `--as` and `--group` name: the user with the groups of all keys that the user has, and `groups`.
 
+    Raises BadRequest for a name that no user or group can have.
+    """
+    from rungwise_server.errors import BadRequest
+    from rungwise_server.types import Caller, principal
+
+    for kind, name in (*((("user", user),) if user else ()), *(("group", group) for group in groups or ())):
+        try:
+            principal(f"{kind}:{name}")
+        except ValueError:
+            raise BadRequest(f"{name!r} is no {kind}'s name: it is written without spaces and ':'.") from None
     if not user:
         return Caller(groups=frozenset(groups or ()))
     async with open_keys(settings) as keys:

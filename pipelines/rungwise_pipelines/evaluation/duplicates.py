@@ -9,6 +9,7 @@ thousand.
 import gzip
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -231,7 +232,7 @@ def _trained(file: Path) -> Iterator[tuple[int, str]]:
                 turns = msgspec.json.decode(line, type=_Line).messages
                 for question in asked([Message(t.role, _text(t.content), Raw(b"{}")) for t in turns]):
                     yield number, question
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SetupError(f"{file} cannot be read: {error}.") from None
     except msgspec.MsgspecError as error:
         raise SetupError(f"{file}:{number} is no line of training data: {error}") from None

@@ -3,12 +3,14 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from rungwise_pipelines.evaluation.cells import Known, Wanted, identities, known, wanted
 from rungwise_pipelines.evaluation.estimate import Estimate, estimate
+from rungwise_pipelines.evaluation.freezing import freeze_untrained
 from rungwise_pipelines.evaluation.noted import Noted
 from rungwise_pipelines.evaluation.run import Bounds, Evaluation, Outcome, Progress
 from rungwise_server.engine import Engine
@@ -63,6 +65,7 @@ async def prepare(house: "House", order: Order) -> Prepared:
     Raises:
         NotFound: the workload, the set, a candidate or a judge; the message says what there is.
         BadRequest: the set is of another workload, or empty.
+        Conflict: the set is a draft, and some of it was trained on.
     """
     from rungwise_server.bootstrap import build_engine, open_judges
 
@@ -76,7 +79,7 @@ async def prepare(house: "House", order: Order) -> Prepared:
     engine = build_engine(settings, house.index, house.embedder, log, client=house.client, environ=os.environ)
     there = open_judges(settings, house.embedder, log, client=house.client, environ=os.environ)
     judges = _chosen(order, there, settings)
-    of, froze = await _frozen(EvalSets(house.kept), order)
+    of, froze = await _frozen(EvalSets(house.kept), order, settings.home)
     examples = tuple(await EvalSets(house.kept).examples(of))
     cells = await wanted(engine, order.workload, examples, made_of)
     await house.log.flush()
@@ -155,7 +158,7 @@ async def find_run(sets: EvalSets, name: str, id: str = "") -> tuple[EvalRun, Ev
     return run, of, await sets.examples(of)
 
 
-async def _frozen(sets: EvalSets, order: Order) -> tuple[EvalSet, bool]:
+async def _frozen(sets: EvalSets, order: Order, home: Path) -> tuple[EvalSet, bool]:
     name = order.set or order.workload
     of = await sets.get(name)
     if "@" not in name:
@@ -166,7 +169,7 @@ async def _frozen(sets: EvalSets, order: Order) -> tuple[EvalSet, bool]:
         )
     if of.frozen_at:
         return of, False
-    frozen = await sets.freeze(of)
+    frozen = await freeze_untrained(sets, of, home)
     return frozen, frozen.id == of.id
 
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import get_args
@@ -14,7 +15,7 @@ from msgspec import Raw, Struct
 from rungwise_server.errors import BadRequest, SetupError
 from rungwise_server.evals import Example, Origin, example_id
 from rungwise_server.prompt import text_message
-from rungwise_server.types import Caller, Message
+from rungwise_server.types import Caller, Message, principal
 
 _TOLD = 20
 _SAME = {"text": "question", "gold_doc_ids": "gold", "answer": "reference", "user": "as"}
@@ -89,7 +90,7 @@ def read_examples(file: Path) -> Contents:
     if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson"):
         raise BadRequest(f"{file}: examples come as .csv or .jsonl (also .gz).", param="file")
     text = _text(file)
-    rows = _csv(file, text, "\t" if suffix == ".tsv" else ",") if suffix in (".csv", ".tsv") else _lines(text)
+    rows = _csv(file, text, suffix) if suffix in (".csv", ".tsv") else _lines(text)
     found: list[Handed] = []
     wrong: list[str] = []
     ignored: dict[str, None] = {}
@@ -145,7 +146,7 @@ def _text(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise BadRequest(f"{file}:{line}: this is not UTF-8; save the file as UTF-8.", param="file") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SetupError(f"{file} cannot be read: {error}.") from None
 
 
@@ -164,7 +165,10 @@ def _lines(text: str) -> Iterator[tuple[int, dict[str, object] | ValueError]]:
             yield number, ValueError('an example is an object, such as {"question": "…", "reference": "…"}')
 
 
-def _csv(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, dict[str, object] | ValueError]]:
+def _csv(file: Path, text: str, suffix: str) -> Iterator[tuple[int, dict[str, object] | ValueError]]:
+    first = text.partition("\n")[0]
+    # Where a comma is the decimal point, spreadsheets write semicolons.
+    delimiter = "\t" if suffix == ".tsv" else ";" if ";" in first and "," not in first else ","
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         head = [name.strip() for name in next(table, [])]
@@ -187,7 +191,8 @@ def _csv(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, dict[str,
                 else:
                     yield number, row
     except csv.Error as error:
-        yield table.line_num, ValueError(f"this is no CSV: {error}")
+        long = " Texts as long as this one come as .jsonl." if "field limit" in str(error) else ""
+        yield table.line_num, ValueError(f"this cannot be read as CSV: {error}.{long}")
 
 
 def _handed(given: Mapping[str, object], place: str, ignored: dict[str, None]) -> Handed:
@@ -214,13 +219,16 @@ def _handed(given: Mapping[str, object], place: str, ignored: dict[str, None]) -
         raise ValueError(f"`weight` is {weight!r}, which is no number") from None
     if not 0 < number < 1e12:
         raise ValueError("`weight` must be above 0")
+    user, groups = _string(row, "as"), _texts(row, "groups")
+    _named("user", (user,) if user else ())
+    _named("group", groups)
     return Handed(
         messages=_messages(row),
         reference=reference,
         gold=_texts(row, "gold"),
         answerable=_answerable(row.get("answerable")),
-        user=_string(row, "as"),
-        groups=frozenset(_texts(row, "groups")),
+        user=user,
+        groups=frozenset(groups),
         topic=_string(row, "topic"),
         why=_string(row, "why"),
         weight=number,
@@ -255,6 +263,14 @@ def _content(content: object) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     raise ValueError("the `content` of a message is a text or a list of parts")
+
+
+def _named(kind: str, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            principal(f"{kind}:{name}")
+        except ValueError:
+            raise ValueError(f"{name!r} is no {kind}'s name: it is written without spaces and ':'") from None
 
 
 def _string(row: Mapping[str, object], name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from rungwise_pipelines.evaluation.freezing import freeze_untrained
 from rungwise_pipelines.evaluation.metrics import ORDER
 from rungwise_pipelines.evaluation.noted import Noted
 from rungwise_pipelines.evaluation.run import Bounds
@@ -59,7 +60,7 @@ async def ready(house: House, order: Order, environ: Mapping[str, str]) -> tuple
         variants = expand(order.grid, settings, order.workload)
         rewriting = rewriting_of(settings, variants, order.proposals, order.proposer)
     if not of.frozen_at:
-        of = await sets.freeze(of)
+        of = await freeze_untrained(sets, of, settings.home)
     examples = tuple(await sets.examples(of))
     real = tuple(example for example in examples if not example.synthetic)
     task = Task(

@@ -154,6 +154,11 @@ def test_training_data_that_is_none_is_named(tmp_path: Path, text: str) -> None:
         refuse([an_example("x")], [file])
     with pytest.raises(SetupError, match="cannot be read"):
         refuse([an_example("x")], [tmp_path / "gone.jsonl"])
+    broken = bytearray(gzip.compress(_line(("user", "fine")).encode() * 100))
+    broken[30] ^= 0xFF
+    (tmp_path / "train.jsonl.gz").write_bytes(broken)
+    with pytest.raises(SetupError, match="cannot be read"):
+        refuse([an_example("x")], [tmp_path / "train.jsonl.gz"])
 
 
 def test_questions_stand_alone() -> None:

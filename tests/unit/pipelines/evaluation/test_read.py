@@ -41,6 +41,12 @@ def test_json_lines(tmp_path: Path) -> None:
     assert read_examples(file).ignored == ("language",)
 
 
+def test_csv_with_semicolons(tmp_path: Path) -> None:
+    file = written(tmp_path, "question;reference\nWho, if anybody?;We.\n", "e.csv")
+    [one] = read_examples(file).examples
+    assert (one.messages[0].text, one.reference) == ("Who, if anybody?", "We.")
+
+
 @pytest.mark.parametrize("name", ["e.csv", "e.csv.gz", "e.tsv"])
 def test_csv(tmp_path: Path, name: str) -> None:
     text = '\ufeffquestion,reference,gold,answerable,as\n"Who,\npays?",We.,a.md|b.md,yes,ana\n,,,,\nWhen?,,,,\n'
@@ -73,6 +79,9 @@ def test_csv(tmp_path: Path, name: str) -> None:
         ('{"question": "a", "weight": "x"}', "no number"),
         ('{"question": "a", "weight": NaN}', "not JSON"),
         ('{"question": "a", "origin": "space"}', "one of log, docs"),
+        ('{"question": "a", "as": "ana maria"}', "'ana maria' is no user's name"),
+        ('{"question": "a", "as": "a\\u0000"}', "no user's name"),
+        ('{"question": "a", "groups": ["b", "group:finance"]}', "'group:finance' is no group's name"),
         ('{"question": "a", "params": []}', "object"),
         ("[" * 100_000, "not JSON"),
         ('{"question": "\\ud83d"}', "not JSON"),
@@ -98,7 +107,8 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     [
         ("e.csv", b"a,b\n1,2\n", "names the columns"),
         ("e.csv", b"question\na,b\n", "e.csv:2: there are 2 cells for 1 columns"),
-        ("e.csv", b'question\n"a\n', "no CSV"),
+        ("e.csv", b'question\n"a\n', "cannot be read as CSV"),
+        ("e.csv", b"question\n" + b"a" * 200_000, "come as .jsonl"),
         ("e.csv", b"question\nfine\n\xff\n", "e.csv:3: this is not UTF-8"),
         ("e.csv", b"question,messages\n,[\n", "`messages` is not JSON"),
         ("e.csv", b"", "names the columns"),
@@ -115,7 +125,10 @@ def test_files_that_are_none(tmp_path: Path, name: str, data: bytes, said: str) 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "e.jsonl.gz").write_bytes(b"no gzip")
-    for name in ("gone.csv", "e.jsonl.gz"):
+    broken = bytearray(gzip.compress(b"question,reference\nWho?,We.\n" * 100))
+    broken[30] ^= 0xFF
+    (tmp_path / "broken.csv.gz").write_bytes(broken)
+    for name in ("gone.csv", "e.jsonl.gz", "broken.csv.gz"):
         with pytest.raises(SetupError, match="cannot be read"):
             read_examples(tmp_path / name)
 
