@@ -302,3 +302,12 @@ async def test_what_is_dear_is_not_begun_unasked(house: House, config: Path, ups
     code, _, err = await command(config, "run", "sums", "--candidates", "frail", "--max-cost", "1")
     assert code == 1
     assert "the price of frail is not known" in err
+    code, _, err = await command(config, "run", "sums", "--candidates", "frail")
+    assert code == 1
+    assert "give frail a `price`" in err, "what is not priced cannot be bounded"
+    assert "--max-cost" not in err
+    code, _, err = await command(config, "run", "sums", "--candidates", "good", "--max-cost", "0.000001")
+    assert code == 1
+    assert "Missing: 20 answers" in err
+    assert "grades" not in err.split("Missing")[1]
+    assert "Give it a larger one" in err

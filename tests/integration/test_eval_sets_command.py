@@ -211,6 +211,10 @@ async def test_questions_that_a_model_writes(folder: Path, upstream: FakeUpstrea
         (folder / "docs" / f"{name}.md").write_text(f"# {name.title()}\n\n{text}\n")
     (folder / "docs" / "plan.md").write_text(f"---\nreaders: [finance]\n---\n# Plan\n\n{SECRET}\n")
     assert (await run("ingest")).exit_code == 0
+    gold = ("--gold", "docs/leave.md", "--gold", "wheels.md", "--name", "gold")
+    noted = (await run("eval", "add", "support", "--question", "How long is leave?", *gold)).stderr
+    assert "no document 'docs/leave.md' in company: it counts as never found. Is it 'leave.md'?" in noted
+    assert "'wheels.md'" not in noted
     assert "agree with --yes" in await failed("new", "support", "--from-docs", "3")
     assert not upstream.requests
     await told("add", "support", "--question", "A real one, typed by hand?")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rungwise_server.eval_sets import EvalSets
     from rungwise_server.evals import EvalSet, Example
 
+_TOLD = 20
 _SHORT = 100
 """Characters of a question in a table."""
 
@@ -53,6 +54,26 @@ def tell_refused(refused: "Sequence[Refused]") -> None:
     """Name what was trained on."""
     for one in refused:
         note(f"Refused, since it was trained on ({one.file}:{one.line}): {short(one.example.question)}")
+
+
+async def tell_unknown(
+    settings: "Settings", database: "Database", workload: str, examples: "Sequence[Example]"
+) -> None:
+    """Name gold documents that the workload does not have: each counts as never found."""
+    from difflib import get_close_matches
+
+    from rungwise_pipelines.evaluation.passages import ids_of
+
+    gold = {document for one in examples for document in one.gold}
+    collections = settings.workloads[workload].collections
+    if not gold or not collections:
+        return
+    there = await ids_of(database, collections)
+    for document in sorted(gold - there)[:_TOLD]:
+        ends = sorted(id for id in there if document.endswith(f"/{id}") or id.endswith(f"/{document}"))
+        near = ends or get_close_matches(document, there, n=1)
+        hint = f" Is it {near[0]!r}?" if near else ""
+        note(f"There is no document {document!r} in {', '.join(collections)}: it counts as never found.{hint}")
 
 
 def next_steps(drafted: "EvalSet") -> None:

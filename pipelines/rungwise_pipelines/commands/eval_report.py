@@ -65,7 +65,7 @@ def compare(
     asked = {name for name in (first, second) if name}
     there = {one.candidate for part in found.parts for one in part.standings}
     if missing := asked - there:
-        raise NotFound(f"{', '.join(missing)} did not run in {found.run}; there: {', '.join(sorted(there))}.")
+        raise NotFound(f"{', '.join(sorted(missing))} did not run in {found.run}; there: {', '.join(sorted(there))}.")
     parts = [
         msgspec.structs.replace(
             part,
@@ -83,7 +83,10 @@ def compare(
     for part in parts:
         for line in lines_of(part):
             say(line)
-        table(PAIR_COLUMNS, pair_rows(part))
+        if part.pairs:
+            table(PAIR_COLUMNS, pair_rows(part))
+        else:
+            say("There is no pair to compare: it takes two candidates that answered the same examples.")
         say()
 
 

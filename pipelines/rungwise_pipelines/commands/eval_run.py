@@ -117,7 +117,7 @@ def _foretell(prepared: "Prepared", currency: str) -> None:
     from rungwise_pipelines.progress import duration
 
     expected = prepared.estimate
-    note(f"{prepared.set.id}: {len(prepared.examples)} examples, {len(prepared.candidates)} candidates.")
+    note(f"{prepared.set.id}: {_so_many(len(prepared.examples), 'example')}, {', '.join(prepared.candidates)}.")
     for one in expected.candidates:
         cost = "price unknown" if one.cost is None else f"about {currency} {one.cost:,.2f}"
         reused = f"{one.reused} in the log already, " if one.reused else ""
@@ -143,7 +143,9 @@ def _agree(prepared: "Prepared", yes: bool) -> None:
     if yes or not (dear or expected.seconds > _ASK_SECONDS):
         return
     if not sys.stdin.isatty():
-        note("Nothing was asked: agree with --yes, or bound it with --max-cost.")
+        unpriced = ", ".join(expected.unpriced)
+        other = f"give {unpriced} a `price` in rungwise.yaml" if unpriced else "bound it with --max-cost"
+        note(f"Nothing was asked: agree with --yes, or {other}.")
         raise typer.Exit(1)
     if not typer.confirm("Go on?", err=True):
         raise typer.Exit(1)
@@ -169,10 +171,13 @@ def _advise(ran: "EvalRun", outcome: "Outcome", currency: str) -> None:
         note(f"{failure.who} on {failure.example}: {failure.why}")
     if len(outcome.failures) > 20:
         note(f"and {len(outcome.failures) - 20:,} more")
-    left = f"{outcome.left:,} answers and the grades of {outcome.ungraded:,} are missing"
+    missing = [_so_many(outcome.left, "answer")] if outcome.left else []
+    missing += [f"grades of {_so_many(outcome.ungraded, 'answer')}"] if outcome.ungraded else []
+    left = f"Missing: {' and '.join(missing) or 'nothing'}"
     match outcome.end:
         case "budget":
-            note(f"{left}: they might cost more than --max-cost. {_AGAIN}")
+            again = _AGAIN if outcome.spent else "Give it a larger one."
+            note(f"{left}: it might cost more than --max-cost. {again}")
         case "unpriced":
             note(f"{left}: a price is not known, so --max-cost cannot be kept.")
         case "upstream":
@@ -180,6 +185,10 @@ def _advise(ran: "EvalRun", outcome: "Outcome", currency: str) -> None:
         case "done":
             if outcome.failures:
                 note(_AGAIN)
+
+
+def _so_many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _names(given: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from rungwise_pipelines.commands.eval_examples import (
     rows_of,
     short,
     take_in,
+    tell_unknown,
 )
 from rungwise_pipelines.commands.options import As, Config, Group, Json, caller_of, settings_of
 from rungwise_pipelines.commands.output import emit, note, say, table
@@ -186,7 +187,7 @@ async def _add(
     callers = {"": await caller_of(settings, user, group)}
     for asker in {one.user for one in handed} - {""}:
         callers[asker] = await caller_of(settings, asker, None)
-    async with opened(settings) as (sets, _):
+    async with opened(settings) as (sets, database):
         current = await newest(sets, name)
         had = await sets.examples(current) if current else ()
         by_id = {example.id: example for example in had}
@@ -196,6 +197,7 @@ async def _add(
         for one, other in left:
             note(f"Left out, since it is nearly the same as {other.id}: {short(one.question)}")
         drafted, added, refused = await take_in(settings, sets, name, workload, kept)
+        await tell_unknown(settings, database, workload, added)
     changed = sum(one.id in by_id for one in added)
     if as_json:
         emit(

@@ -64,7 +64,7 @@ async def prepare(house: "House", order: Order) -> Prepared:
 
     Raises:
         NotFound: the workload, the set, a candidate or a judge; the message says what there is.
-        BadRequest: the set is of another workload, or empty.
+        BadRequest: the set is of another workload, or empty; or a judge is of pairs.
         Conflict: the set is a draft, and some of it was trained on.
     """
     from rungwise_server.bootstrap import build_engine, open_judges
@@ -174,10 +174,15 @@ async def _frozen(sets: EvalSets, order: Order, home: Path) -> tuple[EvalSet, bo
 
 
 def _chosen(order: Order, there: Mapping[str, Judge], settings: "Settings") -> tuple[Judge, ...]:
+    from rungwise_server.bootstrap.judges import judge_settings, of_pairs
+
     if order.judges == (NOBODY,):
         return ()
-    names = order.judges or tuple(settings.judges if not order.rubric else there)
+    pairs = {name for name, chosen in judge_settings(settings).items() if chosen.kind == "pair"}
+    names = order.judges or tuple(name for name in (there if order.rubric else settings.judges) if name not in pairs)
     for name in names:
+        if name in pairs:
+            raise of_pairs(name)
         if name not in there:
             raise NotFound(f"There is no judge {name!r}. There are: {', '.join(there)}.", param="judges")
     chosen = tuple(there[name] for name in names if order.rubric in ("", there[name].rubric))

@@ -38,6 +38,17 @@ async def documents_of(database: Database, collections: Sequence[str], caller: C
     return found
 
 
+async def ids_of(database: Database, collections: Sequence[str]) -> set[str]:
+    """The ids of all documents of collections, whoever may read them."""
+    return {
+        document.id
+        for collection in collections
+        for source in await sources_of(database, collection)
+        for document in (await SourceState.load(database, source)).documents.values()
+        if document.content
+    }
+
+
 async def passages_of(
     index: PassageIndex, documents: Sequence[Document], caller: Caller, seed: int
 ) -> AsyncIterator[Passage]:
