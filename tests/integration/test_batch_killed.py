@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from rungwise_server import bootstrap
 from rungwise_server.batches import JOB, WINDOW, BatchBody, batch_body, encode
@@ -140,33 +142,47 @@ async def logged(settings: Settings, surface: str) -> set[str]:
 async def test_the_command_goes_on_after_any_end(
     tmp_path: Path, processes: Processes, config: Path, sent: signal.Signals
 ) -> None:
-    (tmp_path / "in.jsonl").write_text(requests(LINES))
-    out = tmp_path / "out.jsonl"
-    luck, sizes = random.Random(sent), list[int]()
-    for _ in range(KILLS):
-        size = luck.randrange(25_000) + (out.stat().st_size if out.exists() else 0)
-        code = await processes.run("batch", "in.jsonl", "-o", "out.jsonl", sent=sent, file=out, size=size)
+    loop, hit = asyncio.get_running_loop(), list[bool]()
+
+    # The upstream lives in this loop; hypothesis calls from a thread.
+    @settings(max_examples=3, deadline=None, database=None, phases=[Phase.generate])
+    @given(st.lists(st.integers(0, 25_000), min_size=KILLS - 1, max_size=KILLS, unique=True))
+    def ended_at(points: list[int]) -> None:
+        asyncio.run_coroutine_threadsafe(_ended(tmp_path, processes, config, sent, points, hit), loop).result()
+
+    await asyncio.to_thread(ended_at)
+    assert sum(hit) > len(hit) // 3, "hardly any signal hit: the test proves nothing"
+
+
+async def _ended(
+    folder: Path, processes: Processes, config: Path, sent: signal.Signals, points: list[int], hit: list[bool]
+) -> None:
+    """A batch of its own, ended once its output has grown by each of `points`, in bytes, and then gone on with."""
+    name = f"{len(hit)}"
+    (folder / f"{name}.jsonl").write_text(requests(LINES))
+    out, command = folder / f"{name}.out.jsonl", ("batch", f"{name}.jsonl", "-o", f"{name}.out.jsonl")
+    for point in points:
+        size = point + (out.stat().st_size if out.exists() else 0)
+        code = await processes.run(*command, sent=sent, file=out, size=size)
         assert code in (-sent, 130, 1), processes.said
-        if code != 1:
-            sizes.append(out.stat().st_size)
-    assert len(set(sizes)) > KILLS // 3, "hardly any signal hit: the test proves nothing"
-    assert await processes.run("batch", "in.jsonl", "-o", "out.jsonl") == 1, processes.said
+        hit.append(code != 1)
+    assert await processes.run(*command) == 1, processes.said
     assert "failed" in processes.said
-    answers, failures = ((tmp_path / name).read_text() for name in ("out.jsonl", "out.errors.jsonl"))
+    answers, failures = (out.read_text(), (folder / f"{name}.out.errors.jsonl").read_text())
     check(rows(answers), rows(failures))
     ids = {row["response"]["request_id"] for row in rows(answers)}
     assert ids <= await logged(load_settings(config, {}), "batch.chat"), "an answer that cannot be rated"
-    assert await processes.run("batch", "in.jsonl", "-o", "out.jsonl") == 1
-    assert (tmp_path / "out.jsonl").read_text() == answers, "there was nothing left to do"
+    assert await processes.run(*command) == 1
+    assert out.read_text() == answers, "there was nothing left to do"
 
 
 async def test_a_worker_goes_on_with_the_batch_of_one_that_was_killed(
     tmp_path: Path, processes: Processes, config: Path
 ) -> None:
-    settings = load_settings(config, {})
-    database = await bootstrap.open_house_database(settings)
+    configured = load_settings(config, {})
+    database = await bootstrap.open_house_database(configured)
     kept, queue = bootstrap.open_kept(database), bootstrap.open_queue(database)
-    files = Files(kept, bootstrap.open_blobs(settings), 1_000_000)
+    files = Files(kept, bootstrap.open_blobs(configured), 1_000_000)
 
     async def content(id: str) -> str:
         return b"".join([piece async for piece in files.read(id)]).decode()
@@ -181,7 +197,7 @@ async def test_a_worker_goes_on_with_the_batch_of_one_that_was_killed(
     await kept.add(Kept("batch_1", "batch", caller.owner, now, encode(body), state="validating"))
     await queue.put(JOB, "batch_1")
 
-    out = settings.home.absolute() / "batches" / "batch_1" / "output.jsonl"
+    out = configured.home.absolute() / "batches" / "batch_1" / "output.jsonl"
     luck, sizes = random.Random(3), list[int]()
     async with asyncio.timeout(60):
         while len(sizes) < KILLS and (not sizes or out.exists()):
@@ -205,5 +221,5 @@ async def test_a_worker_goes_on_with_the_batch_of_one_that_was_killed(
     check(rows(await content(done.output_file_id)), rows(await content(done.error_file_id)))
     made, _ = await files.list(caller.owner, purpose="batch_output")
     assert {file.id for file in made} == {done.output_file_id, done.error_file_id}, "a file that nobody knows of"
-    assert not (settings.home / "batches" / "batch_1").exists()
+    assert not (configured.home / "batches" / "batch_1").exists()
     database.close()
