@@ -126,3 +126,16 @@ class Judgement(Struct, frozen=True):
 
     value: float | None
     reason: str = ""
+
+
+class Preference(Struct, frozen=True):
+    """What a judge says of two answers to one question, asked in both orders. Both values are the share of the win
+    that the *first* answer gets: 1, 0, or .5 for a tie; None where the judge could not tell.
+    """
+
+    value: float | None
+    """Of the two as they were handed over."""
+    swapped: float | None
+    """Of the two shown in the other order, still of the same first answer: what differs is the order's doing."""
+    reason: str = ""
+    swapped_reason: str = ""

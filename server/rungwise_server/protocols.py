@@ -6,7 +6,7 @@ Methods raise `rungwise_server.errors` only: no vendor's exception crosses a doo
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
-from rungwise_server.evals import Answered, Judgement
+from rungwise_server.evals import Answered, Judgement, Preference
 from rungwise_server.filters import Scalar
 from rungwise_server.records import LogQuery, LogRecord, Total
 from rungwise_server.types import (
@@ -84,6 +84,27 @@ class Judge(Protocol):
     async def grade(self, answered: Answered, caller: Caller) -> Judgement:
         """What it says of an answer, on behalf of `caller`. Raises UpstreamError where its model cannot be asked; what
         the model says that is no verdict becomes a Judgement without a value.
+        """
+
+
+class PairJudge(Protocol):
+    """Says which of two answers to one question is better under a rubric."""
+
+    @property
+    def name(self) -> str:
+        """As configured, or built in. No Judge has the same."""
+
+    @property
+    def rubric(self) -> str:
+        """What is asked of answers, as of Judge."""
+
+    @property
+    def hash(self) -> str:
+        """Over all that it is made of, as of Judge."""
+
+    async def prefer(self, first: Answered, second: Answered, caller: Caller) -> Preference:
+        """Which is better, on behalf of `caller`: always asked in both orders, for judges favour a place. Raises
+        UpstreamError where its model cannot be asked; what is no verdict becomes a value of None.
         """
 
 

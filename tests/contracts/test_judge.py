@@ -1,4 +1,4 @@
-"""Every Judge keeps its contract: the fake, the programs, and a model with a rubric over HTTP."""
+"""Every Judge and PairJudge keeps its contract: fakes, programs, and models with a rubric over HTTP."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,8 +11,17 @@ from rungwise_server.http.client import HttpClient
 from rungwise_server.judging.judges.grounded import Grounded, declining
 from rungwise_server.judging.judges.programs import PassFrom, compared, json_schema, regex
 from rungwise_server.log.memory import MemoryLog
-from rungwise_server.protocols import Judge
-from rungwise_server.testing.judges import JudgeContract, WordJudge, answered, judging
+from rungwise_server.protocols import Judge, PairJudge
+from rungwise_server.records import GradeScale
+from rungwise_server.testing.judges import (
+    JudgeContract,
+    PairJudgeContract,
+    WordJudge,
+    WordPairJudge,
+    answered,
+    judging,
+    preferring,
+)
 from rungwise_server.testing.retrieval_embedder import HashEmbedder
 from rungwise_server.testing.upstream import FakeUpstream
 from rungwise_server.types import Caller
@@ -82,10 +91,32 @@ class TestPrompted(JudgeContract):
         return bench.judge("correct", JudgeSettings(kind="prompt", candidate="big"))
 
 
+class TestWordPairJudge(PairJudgeContract):
+    @pytest.fixture
+    def judge(self) -> PairJudge:
+        return WordPairJudge("five days")
+
+
+class TestPreferring(PairJudgeContract):
+    @pytest.fixture
+    async def judge(self) -> AsyncIterator[PairJudge]:
+        def which(first: str, second: str) -> str:
+            good = ["five days" in text for text in (first, second)]
+            return "tie" if good[0] == good[1] else "first" if good[0] else "second"
+
+        async with FakeUpstream(preferring(which)) as upstream:
+            candidates = {"big": CandidateSettings(kind="openai_compatible", url=upstream.url, model="m")}
+            client = HttpClient()
+            bench = Bench(Settings(candidates=candidates), HashEmbedder(), MemoryLog(), client=client, environ={})
+            yield bench.pair_judges()["prefer"]
+            await client.close()
+
+
 def test_the_schema_of_a_verdict_is_one() -> None:
     from rungwise_server.judging.judges.verdicts import response_format, verdict_text
 
-    for scale in ("pass", "five"):
+    scales: tuple[GradeScale, ...] = ("pass", "five", "pair")
+    for scale in scales:
         wanted = json.loads(bytes(response_format(scale)))["json_schema"]["schema"]
         judge = json_schema("verdict", "form", json.dumps(wanted))
         assert judge.hash

@@ -143,7 +143,7 @@ def _described(variant: "JudgeSettings") -> tuple[str, str, str, str]:
     threshold = "" if variant.threshold is None else f"{variant.threshold:g}"
     if variant.kind != "prompt":
         return ("", "", variant.kind, threshold)
-    return (variant.prompt or f"judge-{variant.rubric}", str(variant.examples), variant.candidate, threshold)
+    return (variant.prompt_name, str(variant.examples), variant.candidate, threshold)
 
 
 def _of(interval: "Interval | None", times: float, digits: int) -> str:

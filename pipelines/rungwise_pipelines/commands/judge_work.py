@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from rungwise_server.config.settings import Settings
     from rungwise_server.grading.order import Next
     from rungwise_server.judging.trust import Standing
-    from rungwise_server.protocols import Judge
+    from rungwise_server.protocols import Judge, PairJudge
 
 _SHOWN = 90
-Row = tuple["Judge", str, str, "Standing"]
+Row = tuple["Judge | PairJudge", str, str, "Standing"]
 
 
 def list_judges(
@@ -47,14 +47,15 @@ async def _standings(settings: "Settings", workload: str) -> "Sequence[Row]":
 
     kinds = judge_settings(settings)
     async with open_room(settings) as room:
+        judges: list[tuple[str, Judge | PairJudge]] = [*room.judges.items(), *room.pairs.items()]
         return [
             (judge, kinds[name].kind if name in kinds else "program", of, await room.trust.find(judge, of))
-            for name, judge in room.judges.items()
+            for name, judge in judges
             for of in ([workload] if workload else settings.workloads)
         ]
 
 
-def _row(judge: "Judge", kind: str, workload: str, standing: "Standing") -> Mapping[str, object]:
+def _row(judge: "Judge | PairJudge", kind: str, workload: str, standing: "Standing") -> Mapping[str, object]:
     certified, drift = standing.certified, standing.drift
     return {
         "judge": judge.name,

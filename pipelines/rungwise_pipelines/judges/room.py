@@ -6,14 +6,22 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from rungwise_server.bootstrap import Bench, open_embedder, open_house_database, open_judges, open_kept, open_log
+from rungwise_server.bootstrap import (
+    Bench,
+    of_pairs,
+    open_embedder,
+    open_house_database,
+    open_judges,
+    open_kept,
+    open_log,
+)
 from rungwise_server.config.settings import Settings
 from rungwise_server.errors import NotFound
 from rungwise_server.eval_sets import EvalSets
 from rungwise_server.http.client import HttpClient
 from rungwise_server.judging.trust import Trust
 from rungwise_server.log.sql import SqlLog
-from rungwise_server.protocols import Embedder, Judge
+from rungwise_server.protocols import Embedder, Judge, PairJudge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +34,16 @@ class Room:
     sets: EvalSets
     trust: Trust
     judges: Mapping[str, Judge]
+    pairs: Mapping[str, PairJudge]
     bench: Bench
 
     def judge(self, name: str) -> Judge:
-        """The judge of that name. Raises NotFound."""
+        """The judge of that name. Raises NotFound, and BadRequest for one of pairs."""
+        if name in self.pairs:
+            raise of_pairs(name)
         if (judge := self.judges.get(name)) is None:
-            raise NotFound(f"There is no judge {name!r}. There are: {', '.join(self.judges)}.", param="judge")
+            there = ", ".join((*self.judges, *self.pairs))
+            raise NotFound(f"There is no judge {name!r}. There are: {there}.", param="judge")
         return judge
 
 
@@ -48,6 +60,7 @@ async def open_room(settings: Settings, environ: Mapping[str, str] = os.environ)
     client = HttpClient()
     try:
         kept = open_kept(database)
+        bench = Bench(settings, embedder, log, client=client, environ=environ)
         yield Room(
             settings=settings,
             embedder=embedder,
@@ -55,7 +68,8 @@ async def open_room(settings: Settings, environ: Mapping[str, str] = os.environ)
             sets=EvalSets(kept),
             trust=Trust(kept, log, embedder),
             judges=open_judges(settings, embedder, log, client=client, environ=environ),
-            bench=Bench(settings, embedder, log, client=client, environ=environ),
+            pairs=bench.pair_judges(),
+            bench=bench,
         )
     finally:
         await client.close()

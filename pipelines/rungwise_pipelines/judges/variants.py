@@ -76,7 +76,7 @@ def variants_of(
     chosen: JudgeSettings, prompts: Sequence[str], examples: Sequence[int], candidates: Sequence[str]
 ) -> list[JudgeSettings]:
     """Every combination, the judge as it is first, then those with fewer examples: of equals, the first is taken."""
-    own = chosen.prompt or f"judge-{chosen.rubric}"
+    own = chosen.prompt_name
     made = [
         chosen.model_copy(update={"prompt": prompt, "examples": count, "candidate": candidate})
         for count, candidate, prompt in product(

@@ -14,7 +14,7 @@ from rungwise_pipelines.sweep.rewriting import rewriting_of
 from rungwise_pipelines.sweep.run import Task
 from rungwise_pipelines.sweep.seen import Seen
 from rungwise_pipelines.sweep.sheet import Tools
-from rungwise_server.bootstrap import House, open_judges
+from rungwise_server.bootstrap import House, judge_settings, of_pairs, open_judges
 from rungwise_server.config.settings import Settings
 from rungwise_server.errors import BadRequest, NotFound
 from rungwise_server.eval_sets import EvalSets
@@ -83,6 +83,8 @@ def _judge(metric: str, judges: Mapping[str, Judge], settings: Settings) -> Judg
     """The judge that the metric names; None where programs measure it anyway."""
     if not metric or (metric in ORDER and metric not in settings.judges):
         return None
+    if (chosen := judge_settings(settings).get(metric)) and chosen.kind == "pair":
+        raise of_pairs(metric)
     if metric not in judges:
         there = f"Metrics: {', '.join(ORDER)}. Judges: {', '.join(judges)}."
         raise NotFound(f"There is no metric or judge {metric!r}. {there}", param="metric")

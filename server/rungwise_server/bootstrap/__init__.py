@@ -6,7 +6,7 @@ opened, so that `rungwise keys list` does not load an embedding model.
 
 from rungwise_server.bootstrap.engine import build_engine
 from rungwise_server.bootstrap.house import House, open_house
-from rungwise_server.bootstrap.judges import Bench, judge_settings, open_judges
+from rungwise_server.bootstrap.judges import Bench, judge_settings, of_pairs, open_judges
 from rungwise_server.bootstrap.ledger import ledger_facts, open_ledger
 from rungwise_server.bootstrap.models import open_moderations
 from rungwise_server.bootstrap.retrieval import (
@@ -32,6 +32,7 @@ __all__ = [
     "embedder_names",
     "judge_settings",
     "ledger_facts",
+    "of_pairs",
     "open_blobs",
     "open_embedder",
     "open_house",

@@ -10,8 +10,14 @@ from rungwise_server.config.yaml_tree import KeyPath
 from rungwise_server.judging.judges.patterns import Pattern
 from rungwise_server.judging.judges.schemas import Schema
 
-_OWN = {"prompt": ("candidate", "prompt", "examples"), "regex": ("pattern",), "json_schema": ("schema_file",)}
-"""Keys that have a meaning for one kind alone."""
+_ONLY = {
+    "candidate": ("prompt", "pair"),
+    "prompt": ("prompt", "pair"),
+    "examples": ("prompt",),
+    "pattern": ("regex",),
+    "schema_file": ("json_schema",),
+}
+"""Keys that have a meaning for some kinds alone."""
 
 
 def judge_findings(
@@ -22,14 +28,15 @@ def judge_findings(
     known = {*declared["candidates"], *there}
     for name, judge in settings.judges.items():
         path: KeyPath = ("judges", name)
-        mine = _OWN.get(judge.kind, ())
-        for kind, keys in _OWN.items():
-            for key in keys:
-                if key not in mine and getattr(judge, key):
-                    yield (*path, key), f"has no effect with `kind: {judge.kind}`: it is for `kind: {kind}`"
+        for key, kinds in _ONLY.items():
+            if judge.kind not in kinds and getattr(judge, key):
+                known_to = " and ".join(f"`kind: {kind}`" for kind in kinds)
+                yield (*path, key), f"has no effect with `kind: {judge.kind}`: it is for {known_to}"
+        if judge.kind == "pair" and judge.threshold is not None:
+            yield (*path, "threshold"), "has no effect with `kind: pair`: of two answers one is better, or none"
         match judge.kind:
-            case "prompt":
-                yield from _candidate((*path, "candidate"), judge.candidate, there, known)
+            case "prompt" | "pair":
+                yield from _candidate((*path, "candidate"), judge.kind, judge.candidate, there, known)
                 yield from _prompt(path, name, judge, settings)
             case "regex":
                 yield from _pattern((*path, "pattern"), judge.pattern)
@@ -38,11 +45,11 @@ def judge_findings(
 
 
 def _candidate(
-    path: KeyPath, name: str, there: Mapping[str, CandidateSettings], known: Collection[str]
+    path: KeyPath, kind: str, name: str, there: Mapping[str, CandidateSettings], known: Collection[str]
 ) -> Iterator[Finding]:
     if not name:
         able = [one for one in known if one not in there or there[one].kind != "extractive"]
-        yield path, f"`prompt` needs `candidate`: the one that grades{nearest('', able)}"
+        yield path, f"`{kind}` needs `candidate`: the one that grades{nearest('', able)}"
     elif name not in known:
         yield path, f"there is no candidate {name!r}{nearest(name, known)}"
     elif name in there and there[name].kind == "extractive":
@@ -50,7 +57,7 @@ def _candidate(
 
 
 def _prompt(path: KeyPath, name: str, judge: JudgeSettings, settings: Settings) -> Iterator[Finding]:
-    prompt = judge.prompt or f"judge-{judge.rubric}"
+    prompt = judge.prompt_name
     key = "prompt" if judge.prompt else "rubric"
     own = settings.base / "prompts"
     built_in = files("rungwise_server") / "prompts"
@@ -62,7 +69,7 @@ def _prompt(path: KeyPath, name: str, judge: JudgeSettings, settings: Settings) 
     elif not (own / f"{prompt}.md").is_file() and not (built_in / f"{prompt}.md").is_file():
         why = "" if judge.prompt else f": write it, or name another with `prompt`, for the rubric {judge.rubric!r}"
         yield (*path, key), f"there is no prompts/{prompt}.md{why}"
-    if judge.examples and not (own / f"{name}.examples.jsonl").is_file():
+    if judge.kind == "prompt" and judge.examples and not (own / f"{name}.examples.jsonl").is_file():
         yield (
             (*path, "examples"),
             f"there is no prompts/{name}.examples.jsonl: `rungwise judge align {name}` chooses examples and writes it",

@@ -230,15 +230,17 @@ class WorkloadSettings(Section):
 class JudgeSettings(Section):
     """What grades answers: a program, or a candidate with a prompt."""
 
-    kind: Literal["prompt", "groundedness", "exact", "contains", "f1", "regex", "json_schema"] = Field(
-        description="`prompt`: a model grades by a rubric; the others are programs: sentences against the passages; "
+    kind: Literal["prompt", "pair", "groundedness", "exact", "contains", "f1", "regex", "json_schema"] = Field(
+        description="`prompt`: a model grades by a rubric; `pair`: a model says which of two answers is better, "
+        "asked in both orders; the others are programs: sentences against the passages; "
         "the reference word for word, within the answer, by shared words; a pattern; a schema."
     )
     rubric: Name = Field("correct", description="What is graded. Judges of one rubric can be held against each other.")
-    candidate: str = Field("", description="For `prompt`: the candidate that grades.")
+    candidate: str = Field("", description="For `prompt` and `pair`: the candidate that grades.")
     prompt: str = Field(
         "",
-        description="For `prompt`: a file `prompts/NAME.md` with the rubric, or a built-in one. Empty: `judge-RUBRIC`.",
+        description="For `prompt` and `pair`: a file `prompts/NAME.md` with the rubric, or a built-in one. Empty: "
+        "`judge-RUBRIC`, for `pair` `judge-prefer`.",
     )
     examples: int = Field(
         0,
@@ -252,8 +254,13 @@ class JudgeSettings(Section):
         None,
         ge=0,
         le=1,
-        description="Grades from here on become a pass, others a fail. Unset: grades stay as they are.",
+        description="Grades from here on become a pass, others a fail. Unset: grades stay as they are. Not for `pair`.",
     )
+
+    @property
+    def prompt_name(self) -> str:
+        """The prompt of a judge that has one."""
+        return self.prompt or ("judge-prefer" if self.kind == "pair" else f"judge-{self.rubric}")
 
 
 class LedgerSettings(Section):

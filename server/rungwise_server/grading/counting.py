@@ -1,6 +1,12 @@
-"""Which grades count: of one grader's grades on one thing under one rubric, the last."""
+"""Which grades count: of one grader's grades on one thing under one rubric, the last.
+
+A judge is asked about a pair in both orders, the answer that it was shown first being the grade's own. The mean of the
+two is what it says of the pair: no place is favoured in it.
+"""
 
 from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
 
 from rungwise_server.records import Grade
 
@@ -15,15 +21,28 @@ def subject_of(*answers: str) -> str:
 
 def counted(grades: Iterable[Grade], rubric: str) -> Counted:
     """The grades under `rubric` that count."""
-    found: dict[str, dict[str, Grade]] = {}
+    last: dict[tuple[str, str, str], Grade] = {}
     for grade in grades:
         if grade.rubric != rubric:
             continue
-        of = found.setdefault(subject_of(grade.inference_id, grade.over), {})
-        had = of.get(grade.grader)
+        order = grade.inference_id if grade.judge else ""
+        key = subject_of(grade.inference_id, grade.over), grade.grader, order
+        had = last.get(key)
         if had is None or grade.position >= had.position:
-            of[grade.grader] = grade
+            last[key] = grade
+    found: dict[str, dict[str, Grade]] = {}
+    for (subject, grader, _), grade in last.items():
+        of = found.setdefault(subject, {})
+        of[grader] = _mean(of[grader], grade) if grader in of else grade
     return found
+
+
+def _mean(one: Grade, other: Grade) -> Grade:
+    """Of two orders; None where it could not tell in one of them."""
+    first, second = sorted((one, other), key=lambda grade: grade.inference_id)
+    swapped = value_for(second, first.inference_id)
+    value = None if first.value is None or swapped is None else (first.value + swapped) / 2
+    return replace(first, value=value)
 
 
 def value_for(grade: Grade, answer: str) -> float | None:

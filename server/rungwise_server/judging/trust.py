@@ -19,7 +19,7 @@ from rungwise_server.grading.newest import newest
 from rungwise_server.judging.certificates.verdict import Word
 from rungwise_server.judging.drift import Drift, Traffic, drift_of
 from rungwise_server.keeping import Kept, KeptQuery, KeptStore
-from rungwise_server.protocols import Embedder, InferenceLog, Judge
+from rungwise_server.protocols import Embedder, InferenceLog, Judge, PairJudge
 from rungwise_server.types import Vector, new_id
 
 LOOKED_AT = 1_000
@@ -88,7 +88,7 @@ class Trust:
             after = page[-1].id
         return found
 
-    async def find(self, judge: Judge, workload: str) -> Standing:
+    async def find(self, judge: Judge | PairJudge, workload: str) -> Standing:
         """Whether `judge` has a certificate for `workload` that holds today. Raises UpstreamError where the embedder
         cannot be reached.
         """
@@ -117,7 +117,7 @@ class Trust:
             return Standing("valid", "certified, and found not to agree with people: do not use it", same, drift)
         return Standing("valid", f"certified on {same.set_id}: {same.verdict} it", same, drift)
 
-    async def require(self, judge: Judge, workload: str) -> Certified:
+    async def require(self, judge: Judge | PairJudge, workload: str) -> Certified:
         """The valid certificate that somebody leans on.
 
         Raises:

@@ -23,6 +23,11 @@ judges:
         ("{kind: prompt, candidate: big, rubric: kind}", 4, "there is no prompts/judge-kind.md: write it"),
         ("{kind: prompt, candidate: big, prompt: ../x}", 4, "is no name of a prompt"),
         ("{kind: prompt, candidate: big, examples: 2}", 4, "there is no prompts/mine.examples.jsonl"),
+        ("{kind: pair}", 4, "`pair` needs `candidate`: the one that grades; there is big"),
+        ("{kind: pair, candidate: extractive}", 4, "only quotes passages and cannot grade"),
+        ("{kind: pair, candidate: big, prompt: two}", 4, "there is no prompts/two.md"),
+        ("{kind: pair, candidate: big, examples: 2}", 4, "has no effect with `kind: pair`: it is for `kind: prompt`"),
+        ("{kind: pair, candidate: big, threshold: 0.4}", 4, "of two answers one is better, or none"),
         ("{kind: regex}", 4, "`regex` needs `pattern`"),
         ("{kind: regex, pattern: '(a'}", 4, "does not compile: unclosed group"),
         ("{kind: regex, pattern: '(?=a)'}", 4, "look-around"),
@@ -51,7 +56,7 @@ def test_judges_that_can(tmp_path: Path) -> None:
     text = CANDIDATES + (
         "  a: {kind: prompt, candidate: big, rubric: kind}\n  b: {kind: regex, pattern: 'T-[0-9]+', rubric: form}\n"
         "  c: {kind: json_schema, schema_file: form.json}\n  d: {kind: f1, threshold: 0.4}\n"
-        "  e: {kind: prompt, candidate: openai}\n"
+        "  e: {kind: prompt, candidate: openai}\n  f: {kind: pair, candidate: big, rubric: any}\n"
     )
     settings = parse_settings(text, {"OPENAI_API_KEY": "x"}, label="r.yaml", base=tmp_path)
-    assert list(settings.judges) == ["a", "b", "c", "d", "e"]
+    assert list(settings.judges) == ["a", "b", "c", "d", "e", "f"]

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from rungwise_server.judging.judges.schemas import Schema
 from rungwise_server.judging.judges.verdicts import (
-    Scale,
     asked,
     read_verdict,
     response_format,
     scale_of,
     verdict_text,
 )
+from rungwise_server.records import GradeScale
 
 PASS = '{"reason": "so", "grade": "pass"}'
 FAIL = '{"reason": "no", "grade": "fail"}'
@@ -69,8 +69,8 @@ def test_from_1_to_5() -> None:
         assert read_verdict(wrong, "five") is None
 
 
-@pytest.mark.parametrize("scale", ["pass", "five"])
-def test_what_is_asked_for_is_what_is_read(scale: Scale) -> None:
+@pytest.mark.parametrize("scale", ["pass", "five", "pair"])
+def test_what_is_asked_for_is_what_is_read(scale: GradeScale) -> None:
     wanted = json.loads(bytes(response_format(scale)))["json_schema"]["schema"]
     schema = Schema(json.dumps(wanted))
     for value in (0.0, 1.0):
@@ -83,6 +83,15 @@ def test_what_is_asked_for_is_what_is_read(scale: Scale) -> None:
     assert "reason" in asked(scale)
 
 
+def test_which_of_two() -> None:
+    replies = ('{"reason": "", "grade": "first"}', '{"grade": "Tie"}', "So.\n**Verdict: second**")
+    values = [read_verdict(reply, "pair") for reply in replies]
+    assert [one.value for one in values if one] == [1, 0.5, 0]
+    for wrong in (PASS, '{"grade": 1}', "Verdict: 1", '{"grade": "first"} or {"grade": "second"}'):
+        assert read_verdict(wrong, "pair") is None
+    assert read_verdict("Verdict: first", "pass") is None
+
+
 def test_a_rubric_says_its_scale() -> None:
     assert scale_of("Be strict.\n\nGrade: 1 to 5, where 5 is best") == "five"
     assert scale_of("Grade: pass or fail") == "pass"
@@ -91,6 +100,7 @@ def test_a_rubric_says_its_scale() -> None:
 
 @given(st.text(alphabet=st.sampled_from(list('{}[]",:grade pass fail 12345 \\n\n`<think>/')), max_size=200))
 def test_no_text_is_an_error(text: str) -> None:
-    for scale in ("pass", "five"):
+    scales: tuple[GradeScale, ...] = ("pass", "five", "pair")
+    for scale in scales:
         verdict = read_verdict(text, scale)
         assert verdict is None or verdict.value is not None
