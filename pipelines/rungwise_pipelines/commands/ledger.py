@@ -3,21 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rungwise_pipelines.commands.options import Config, Json, settings_of
-from rungwise_pipelines.commands.output import emit, note, say, table
+from rungwise_pipelines.commands.output import emit, note, say
 from rungwise_server.errors import SetupError
 
 if TYPE_CHECKING:
     from rungwise_server.config.settings import Settings
     from rungwise_server.ledger.book import Page
     from rungwise_server.ledger.ledger import Ledger
-    from rungwise_server.ledger.sheet import Line, Rows
+    from rungwise_server.ledger.sheet import Rows
 
 _IDS = 50
 
@@ -47,6 +46,7 @@ def ledger(
 async def _ledger(
     settings: "Settings", workload: str, since: str, html: Path | None, volumes: str, trace: str, sums: bool, json: bool
 ) -> None:
+    from rungwise_pipelines.commands.ledger_show import show
     from rungwise_server.ledger.html import html_of
     from rungwise_server.ledger.ledger import parse_days
     from rungwise_server.ledger.simulate import parse_volumes
@@ -66,7 +66,7 @@ async def _ledger(
     for number, page in enumerate(pages):
         if number:
             say()
-        _show(page, sums)
+        show(page, replayed=bool(asked), sums=sums)
 
 
 def _write(file: Path, text: str) -> None:
@@ -95,92 +95,14 @@ async def _open(settings: "Settings") -> "AsyncIterator[Ledger]":
         yield bootstrap.open_ledger(settings, database, log, kept, embedder)
 
 
-def _show(page: "Page", sums: bool) -> None:
-    from rungwise_server.ledger.facts import NAMES
-    from rungwise_server.ledger.show import money, months, percent, quality_told, rounded, spanned
-
-    title = f"{page.workload}: {page.description}" if page.description else page.workload
-    say(title if page.configured else f"{title} (no longer configured)")
-    say(f"  {page.advice.sentence}")
-    say(f"  Rung: {NAMES[page.rung]} ({page.rung_why}).")
-    say(f"  Quality: {quality_told(page.quality)}; wanted: {percent(page.target)}.")
-    spent = next(line for line in page.spent if line.name.endswith("/spent"))
-    say(f"  Spent in {_days(page)}: {spanned(spent)} {page.currency}.")
-    say()
-    rows = [
-        (
-            row.candidate or "(none)",
-            f"{row.requests:,}",
-            f"{row.input_tokens:,}",
-            f"{row.output_tokens:,}",
-            rounded(row.money),
-            f"{row.unpriced:,}" if row.unpriced else "",
-            f"{row.mean_ms:,.0f}",
-            quality_told(quality) if (quality := dict(page.qualities).get(row.candidate)) else "",
-        )
-        for row in page.traffic.candidates
-    ]
-    if rows:
-        table(("candidate", "requests", "tokens in", "out", page.currency, "not priced", "mean ms", "quality"), rows)
-        say()
-    climbs = [
-        (plan.name, money(plan.upfront), money(plan.year), money(plan.saving), months(plan.payback))
-        for plan in page.plans
-    ]
-    if climbs:
-        table(("rung above", f"to get there, {page.currency}", "a year on it", "saved in a year", "paid back"), climbs)
-        say()
-    for plan in page.plans[:1]:
-        for need in plan.needs:
-            lack = f"{rounded(need.missing)} missing" if need.missing else "enough"
-            say(f"  {plan.name} takes {need.what}: {rounded(need.at_hand)} of {rounded(need.wanted)}, {lack}.")
-    for told in (*page.advice.reasons, *(case.told for case in page.cases if not case.found), *page.notes):
-        say(f"  - {told}")
-    if page.simulation is not None:
-        _show_simulation(page)
-    if sums:
-        say()
-        _show_lines([*page.spent, *page.today, *(line for plan in page.plans for line in plan.lines)])
-
-
-def _days(page: "Page") -> str:
-    first = datetime.fromtimestamp(page.since, UTC).date()
-    last = datetime.fromtimestamp(page.until, UTC).date()
-    return f"{(last - first).days + 1} days ({first} to {last})"
-
-
-def _show_simulation(page: "Page") -> None:
-    from rungwise_server.ledger.show import money, months, rounded
-
-    assert page.simulation is not None
-    say()
-    rows = []
-    for world in page.simulation.worlds:
-        rows.append((world.label, rounded(world.daily), "as today", money(world.today), "", ""))
-        rows += [("", "", p.name, money(p.year), money(p.saving), months(p.payback)) for p in world.plans]
-    table(("volume", "requests a day", "rung", f"a year, {page.currency}", "saved", "paid back"), rows)
-    for crossing in page.simulation.crossings:
-        name = next(plan.name for plan in page.plans if plan.rung == crossing.rung)
-        since = f"From {rounded(crossing.daily)} requests a day on"
-        say(f"  {since}, {name.lower()} costs less than today in its first year.")
-
-
-def _show_lines(lines: "Sequence[Line]") -> None:
-    from rungwise_server.ledger.show import source_told, spanned
-
-    table(
-        ("line", "", "figure", "formula", "from"),
-        [(line.name, line.label, spanned(line), line.formula, source_told(line)) for line in lines],
-    )
-
-
 async def _trace(opened: "Ledger", pages: "Sequence[Page]", name: str, as_json: bool) -> None:
+    from rungwise_pipelines.commands.ledger_show import show_lines
     from rungwise_server.ledger.ledger import lines_behind
     from rungwise_server.ledger.wire import line_json
 
     lines = lines_behind(pages, name)
     if not as_json:
-        _show_lines(lines)
+        show_lines(lines)
     told = []
     for line in lines:
         for rows in line.source.rows:

@@ -1,6 +1,5 @@
 """What to do, in one sentence, and why."""
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -9,9 +8,9 @@ from msgspec import Struct
 from rungwise_server.ledger.assumptions import EXAMPLES_TO_TRY
 from rungwise_server.ledger.cases import Case, may_pay, pays
 from rungwise_server.ledger.climb import Ground, Plan
-from rungwise_server.ledger.facts import NAMES, Rung
+from rungwise_server.ledger.facts import Rung, named
 from rungwise_server.ledger.quality import FEW, more_grades
-from rungwise_server.ledger.show import money, months, percent, quality_told, saved
+from rungwise_server.ledger.show import money, months, percent, saved
 from rungwise_server.ledger.today import Today
 
 Word = Literal["stay", "climb", "measure", "gather"]
@@ -36,10 +35,16 @@ def advise(ground: Ground, rung: Rung, today: Today, plans: Sequence[Plan], case
     more = 0
     if not quality.known or quality.low < terms.target <= quality.high:
         more = more_grades(quality.estimate if quality.people else None, quality.people, terms.target)
-    reasons = (*_reasons(ground, today, plans), *(case.told for case in cases if case.found))
-    if not ground.traffic.requests:
+    reasons = (*_reasons(ground, today, more), *(case.told for case in cases if case.found))
+    asked = ground.traffic.requests
+    if not asked:
         return Advice("stay", rung, "Stay: nobody has asked it anything in these days.", reasons)
+    if not any(row.ok for row in ground.traffic.candidates):
+        told = f"Stay, and mend it: not one of {asked:,} requests was answered. `rungwise doctor` says what is wrong."
+        return Advice("stay", rung, told, reasons)
     weak = quality.known and quality.high < terms.target
+    if not weak and not today.known:
+        return Advice("measure", rung, _priceless(ground, today), reasons, more)
     word, chosen, sentence = _weak(ground, rung, plans) if weak else _money(ground, plans, rung, more)
     return Advice(word, chosen, sentence + _besides(chosen, cases, plans), reasons, more)
 
@@ -48,12 +53,14 @@ def _besides(chosen: Rung, cases: Sequence[Case], plans: Sequence[Plan]) -> str:
     """What money and mean quality do not tell, for a sentence after the first."""
     own = next((plan for plan in plans if plan.rung != "rag"), None)
     found = {case.kind for case in cases if case.found}
-    if own is None or chosen == own.rung:
+    if own is None:
         return ""
+    if chosen == own.rung:
+        return "".join(f" {case.told}" for case in cases if case.found and case.kind == "field")
     if "field" in found:
-        return f" But there is a language or topic where every model is weak: the case for {own.name.lower()}."
+        return f" But there is a language or topic where every model is weak: the case for {named(own.rung)}."
     if "latency" in found:
-        return f" But no model is quick enough: the case for {own.name.lower()}, which may be small."
+        return f" But no model is quick enough: the case for {named(own.rung)}, which may be small."
     return ""
 
 
@@ -82,22 +89,29 @@ def _weak(ground: Ground, rung: Rung, plans: Sequence[Plan]) -> tuple[Word, Rung
         lack = f"{EXAMPLES_TO_TRY - examples.at_hand:,.0f} corrections or liked answers"
         return "gather", plan.rung, f"Gather {lack} before a finetune is worth a try: {short}."
     currency = ground.facts.terms.currency
-    does = f"It takes {money(plan.upfront, currency)} to get there, and then it {saved(plan.saving, currency)}."
-    return "climb", plan.rung, f"Try the rung {plan.name.lower()}, for quality: {short}. {does}"
+    does = f"it takes {money(plan.upfront, currency)} to get there, and then it {saved(plan.saving, currency)}"
+    told = f"Sweep prompts, passages and models first (`rungwise sweep {ground.workload.name}`): {short}."
+    after = f"If nothing reaches it, the rung {named(plan.rung)} may; nothing has shown that yet, and {does}."
+    return "measure", plan.rung, f"{told} {after}"
+
+
+def _priceless(ground: Ground, today: Today) -> str:
+    names = [row.candidate for row in ground.traffic.candidates if row.ok and row.unpriced == row.requests]
+    keys = " and ".join(f"`candidates.{name}.price`" for name in names)
+    share = percent(today.unpriced_share)
+    return f"Say first what an answer costs ({keys}, or `hosting`): of {share} of the answers nobody knows."
 
 
 def _money(ground: Ground, plans: Sequence[Plan], rung: Rung, more: int) -> tuple[Word, Rung, str]:
     """The answers are good, or nobody knows: what saves?"""
     known, currency = ground.quality.known, ground.facts.terms.currency
-    stay = f"Stay on the rung {NAMES[rung].lower()}"
+    stay = f"Stay on the rung {named(rung)}"
     good = next((plan for plan in plans if pays(plan)), None)
     if good is not None:
         does = f"it would save {money(good.saving, currency)} a year and pay back in {months(good.payback)}"
         if known:
-            return "climb", good.rung, f"Climb to {good.name.lower()}: {does}."
-        told = (
-            f"Grade {more} answers first: {good.name.lower()} looks worth it ({does}), but without grades nobody can "
-        )
+            return "climb", good.rung, f"Climb to {named(good.rung)}: {does}."
+        told = f"Grade {more} answers first: {named(good.rung)} looks worth it ({does}), but without grades nobody can "
         return "measure", good.rung, f"{told}tell whether its answers are as good."
     maybe = next((plan for plan in plans if may_pay(plan)), None)
     if maybe is not None:
@@ -112,10 +126,12 @@ def _money(ground: Ground, plans: Sequence[Plan], rung: Rung, more: int) -> tupl
     return "stay", rung, f"{stay}: nothing above pays back within a year."
 
 
-def _reasons(ground: Ground, today: Today, plans: Sequence[Plan]) -> list[str]:
+def _reasons(ground: Ground, today: Today, more: int) -> list[str]:
     quality = ground.quality
     currency = ground.facts.terms.currency
-    told = [f"A year as today costs {money(today.year.line, currency)}."]
+    told = ["What a year as today costs is not known."]
+    if today.known:
+        told = [f"A year as today costs {money(today.year.line, currency)}."]
     if today.unpriced_share:
         told.append(
             f"Of {percent(today.unpriced_share)} of the answers nobody knows the price, and they are not in that sum: "
@@ -124,14 +140,10 @@ def _reasons(ground: Ground, today: Today, plans: Sequence[Plan]) -> list[str]:
     if quality.estimate is None:
         told.append("Nothing is known of the quality.")
     else:
-        told.append(f"Good answers: {quality_told(quality)}.")
         if quality.note:
             told.append(quality.note[0].upper() + quality.note[1:] + ".")
         if 0 < quality.count < 6 * FEW:
             told.append(f"That stands on {quality.count} only.")
-    for plan in plans:
-        back = f"; paid back: {months(plan.payback)}" if math.isfinite(plan.payback.low or math.inf) else ""
-        told.append(
-            f"{plan.name}: {money(plan.upfront, currency)} to get there; then it {saved(plan.saving, currency)}{back}."
-        )
+    if more and any(row.ok for row in ground.traffic.candidates):
+        told.append(f"`rungwise eval grade {ground.workload.name}` shows answers to grade: {more} more would tell.")
     return told

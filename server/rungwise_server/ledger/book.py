@@ -8,7 +8,7 @@ from rungwise_server.ledger.advice import Advice, advise
 from rungwise_server.ledger.cases import Case, cases_of
 from rungwise_server.ledger.climb import Ground, Plan, plan_of
 from rungwise_server.ledger.evidence import Evidence
-from rungwise_server.ledger.facts import Facts, Rung, WorkloadFacts
+from rungwise_server.ledger.facts import CandidateFacts, Facts, Rung, WorkloadFacts
 from rungwise_server.ledger.quality import Quality, by_candidate, quality_of
 from rungwise_server.ledger.sheet import Line, Rows, Sheet, logged
 from rungwise_server.ledger.simulate import Simulation, Volume, simulate
@@ -68,7 +68,8 @@ def page_of(evidence: Evidence, facts: Facts, volumes: Sequence[Volume] = ()) ->
     plans = tuple(plan_of(one, ground, today) for one in above(rung))
     segments = segments_of(evidence, facts.terms.target)
     speeds = speeds_of(evidence.seen)
-    cases = cases_of(segments, speeds, plans, facts.terms.latency_ms)
+    able = [name for name in workload.candidates if facts.candidates.get(name, CandidateFacts(name)).generates]
+    cases = cases_of(segments, speeds, plans, facts.terms.latency_ms, able)
     return Page(
         workload.name,
         workload.description,

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from rungwise_server.ledger.climb import Plan
+from rungwise_server.ledger.show import percent
 from rungwise_server.ledger.speed import FEW, Speed
 from rungwise_server.ledger.weak import Segment
 
@@ -22,10 +23,14 @@ class Case(Struct, frozen=True):
 
 
 def cases_of(
-    segments: Sequence[Segment], speeds: Sequence[Speed], plans: Sequence[Plan], latency_ms: float
+    segments: Sequence[Segment],
+    speeds: Sequence[Speed],
+    plans: Sequence[Plan],
+    latency_ms: float,
+    candidates: Sequence[str] = (),
 ) -> tuple[Case, ...]:
-    """All three, each with why."""
-    return _field(segments), _latency(speeds, latency_ms), _volume(plans)
+    """All three, each with why. `candidates` are those that might answer."""
+    return _field(segments, candidates), _latency(speeds, latency_ms), _volume(plans)
 
 
 def pays(plan: Plan) -> bool:
@@ -38,27 +43,36 @@ def may_pay(plan: Plan) -> bool:
     return plan.payback.value is not None and plan.payback.value <= PAYS_WITHIN and not pays(plan)
 
 
-def _field(segments: Sequence[Segment]) -> Case:
+def _field(segments: Sequence[Segment], candidates: Sequence[str]) -> Case:
     weak = [one for one in segments if one.standing == "weak"]
     if weak:
-        names = ", ".join(f"{one.kind} {one.name} ({one.low:.0%} to {one.high:.0%})" for one in weak)
-        return Case("field", True, f"Every candidate that was graded there is below the target: {names}.")
+        names = ", ".join(f"{one.kind} {one.name} ({percent(one.low)} to {percent(one.high)})" for one in weak)
+        graded = dict.fromkeys(name for one in weak for name in one.candidates)
+        left = [name for name in candidates if name not in graded]
+        also = f" Not graded there yet: {', '.join(left)}." if left else ""
+        return Case("field", True, f"{_all(tuple(graded))} below the target: {names}.{also}")
     unknown = [one for one in segments if one.standing == "unknown"]
     if unknown or not segments:
         more = ", ".join(f"{one.more} more of {one.kind} {one.name}" for one in unknown[:4])
         told = (
-            f"Not enough to say: grade {more}." if more else "Not enough to say: no language or topic has five grades."
+            f"Whether a language or topic is weak nobody knows yet: grade {more}."
+            if more
+            else "Whether a language or topic is weak nobody knows: none has five grades."
         )
         return Case("field", None, told)
     return Case("field", False, "In every language and topic that was graded, some candidate reaches the target.")
 
 
+def _all(names: Sequence[str]) -> str:
+    return f"The one candidate that was graded there, {names[0]}, is" if len(names) == 1 else "All candidates are"
+
+
 def _latency(speeds: Sequence[Speed], target: float) -> Case:
     if not target:
-        return Case("latency", False, "No target is set (`ledger.latency_ms`).")
+        return Case("latency", False, "No target of latency is set (`ledger.latency_ms`).")
     known = [one for one in speeds if one.count >= FEW]
     if not known:
-        return Case("latency", None, f"Not enough to say: no candidate has {FEW} answers that were looked at.")
+        return Case("latency", None, f"Whether {target:,.0f} ms are met nobody knows: no candidate has {FEW} answers.")
     best = min(known, key=lambda one: one.median)
     told = f"the quickest, {best.candidate}, begins after {best.median:,.0f} ms ({best.low:,.0f} to {best.high:,.0f})"
     if all(one.misses(target) for one in known):
@@ -74,4 +88,6 @@ def _volume(plans: Sequence[Plan]) -> Case:
     maybe = [plan for plan in own if may_pay(plan)]
     if maybe:
         return Case("volume", None, f"{maybe[0].name} may pay back within a year; what decides it: {maybe[0].driver}.")
+    if own and own[0].saving.value is None:
+        return Case("volume", None, "Whether a model of your own pays nobody knows, nor what answers cost.")
     return Case("volume", False, "At today's volume no model of your own pays back within a year.")

@@ -80,8 +80,10 @@ def plan_of(rung: Rung, ground: Ground, today: Today) -> Plan:
         upfront,
         saving,
     )
+    if not today.known:
+        year, saving, payback = (sheet.not_known(figure) for figure in (year, saving, payback))
     given = [figure for figure in (*today.sheet.figures, *sheet.figures) if figure.line.source.kind != "lines"]
-    most = None if sheet.certain else matters_most(saving, given)
+    most = None if sheet.certain or not today.known else matters_most(saving, given)
     return Plan(
         rung,
         NAMES[rung],

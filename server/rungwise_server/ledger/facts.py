@@ -19,6 +19,12 @@ NAMES: Mapping[Rung, str] = {
     "scratch": "From scratch",
 }
 
+
+def named(rung: Rung) -> str:
+    """The rung's name within a sentence."""
+    return NAMES[rung] if NAMES[rung].isupper() else NAMES[rung].lower()
+
+
 Trained = Literal["", "finetuned", "continued", "scratch"]
 """How far a model was trained on an organisation's own data; empty: not at all."""
 

@@ -11,11 +11,12 @@ from importlib.resources import files
 from rungwise_server.ledger.advice import Word
 from rungwise_server.ledger.book import Page
 from rungwise_server.ledger.climb import Plan
-from rungwise_server.ledger.facts import NAMES, Rung
+from rungwise_server.ledger.facts import NAMES, Rung, named
 from rungwise_server.ledger.pictures import curve, ladder, progress, quality_bar, sparkline
 from rungwise_server.ledger.sheet import Line
 from rungwise_server.ledger.show import money, months, percent, quality_told, rounded, saved, source_told, spanned
 from rungwise_server.ledger.weak import Segment
+from rungwise_server.pages import document, heading
 
 _WORDS: dict[Word, str] = {"stay": "Stay", "climb": "Climb", "measure": "Measure first", "gather": "Gather first"}
 
@@ -25,11 +26,12 @@ def html_of(pages: Sequence[Page]) -> str:
     title = "The ledger"
     when = f"{_day(pages[0].since)} to {_day(pages[0].until)}, days UTC" if pages else "no workload"
     cards = "".join(_card(page) for page in pages)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{_style()}</style><main><h1>{title}</h1>"
+    return document(
+        title,
+        f"<main>{heading(title)}"
         f'<p class="soft">What each workload costs, how good it is, and what the next rung would take. {when}.</p>'
-        f"{_overview(pages)}{cards}{_reading()}</main></html>\n"
+        f"{_overview(pages)}{cards}{_reading()}</main>",
+        _style(),
     )
 
 
@@ -72,9 +74,12 @@ def _card(page: Page) -> str:
 
 
 def _beside(page: Page) -> dict[Rung, str]:
-    year = next(line.value for line in page.today if line.name.endswith("/today")) or 0.0
-    beside: dict[Rung, str] = {page.rung: f"today: {rounded(year)} {page.currency} a year"}
+    year = next(line.value for line in page.today if line.name.endswith("/today"))
+    today = "not known" if year is None else f"{rounded(year)} {page.currency}"
+    beside: dict[Rung, str] = {page.rung: f"today: {today} a year"}
     for plan in page.plans:
+        if plan.saving.value is None:
+            continue
         never = months(plan.payback) == "never"
         beside[plan.rung] = saved(plan.saving).partition(" (")[0] if never else f"paid back: {months(plan.payback)}"
         if never and plan.saving.value:
@@ -117,7 +122,7 @@ def _sections(page: Page) -> Iterator[str]:
     yield _sums("What these days cost", page.spent)
     yield _sums("A year as today", page.today)
     for plan in page.plans:
-        yield _sums(f"The sum of {plan.name.lower()}", plan.lines)
+        yield _sums(f"The sum of {named(plan.rung)}", plan.lines)
 
 
 def _candidates(page: Page) -> str:
@@ -154,7 +159,7 @@ def _needs(plan: Plan) -> str:
         f"<td>{rounded(need.at_hand)} of {rounded(need.wanted)}</td><td class=small>{escape(need.rule)}</td></tr>"
         for need in plan.needs
     )
-    return f'<h3>What {escape(plan.name.lower())} takes</h3><div class="scroll"><table>{rows}</table></div>'
+    return f'<h3>What {escape(named(plan.rung))} takes</h3><div class="scroll"><table>{rows}</table></div>'
 
 
 def _segment(one: Segment) -> tuple[str, ...]:
@@ -167,13 +172,12 @@ def _segment(one: Segment) -> tuple[str, ...]:
 def _simulation(page: Page) -> str:
     assert page.simulation is not None
     now = next(line.value for line in page.today if line.name.endswith("/volume")) or 1.0
-    names = {plan.rung: plan.name for plan in page.plans}
     rows = []
     for world in page.simulation.worlds:
         rows.append((world.label, rounded(world.daily), "as today", money(world.today), "", ""))
         rows += [("", "", p.name, money(p.year), money(p.saving), months(p.payback)) for p in world.plans]
     told = "".join(
-        f"<li>From {rounded(one.daily)} requests a day on, {escape(names[one.rung].lower())} costs less than today in "
+        f"<li>From {rounded(one.daily)} requests a day on, {escape(named(one.rung))} costs less than today in "
         "its first year, what it takes to get there included.</li>"
         for one in page.simulation.crossings
     )

@@ -114,7 +114,8 @@ def _axes(
         at = x(10.0**power)
         yield f'<path class="grid" d="M{at:.1f} 14V{height - bottom}"/>'
         under = height - bottom + 16
-        yield f'<text x="{at:.1f}" y="{under}" class="small" text-anchor="middle">{rounded(10.0**power)}</text>'
+        anchor = "end" if at > width - 40 else "middle"
+        yield f'<text x="{at:.1f}" y="{under}" class="small" text-anchor="{anchor}">{rounded(10.0**power)}</text>'
     for power in range(ys[0], ys[1] + 1):
         at = y(10.0**power)
         yield f'<path class="grid" d="M{left} {at:.1f}H{width - 10}"/>'

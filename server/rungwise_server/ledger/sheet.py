@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from rungwise_server.ledger.assumptions import Assumption
@@ -74,7 +75,7 @@ class Line(Struct, frozen=True):
     source: Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figure:
     """A line, with the draws behind its range."""
 
@@ -147,6 +148,13 @@ class Sheet:
         """An assumption."""
         low, mode, high = assumption.range
         return self.given(name, label, "assumed", mode, "", Source("assumption", assumption.told), low=low, high=high)
+
+    def not_known(self, figure: Figure) -> Figure:
+        """The same line without its figure: what it is reckoned from is not known."""
+        line = replace(figure.line, value=None, low=None, high=None)
+        without = Figure(line, figure.value, figure.draws)
+        self.figures[self.figures.index(figure)] = without
+        return without
 
     def _put(
         self, name: str, label: str, formula: str, value: float, unit: Unit, source: Source, draws: Floats

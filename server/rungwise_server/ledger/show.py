@@ -10,6 +10,8 @@ from rungwise_server.ledger.sheet import Line, Unit
 
 def money(line: Line, currency: str = "") -> str:
     """`1,200 (900 to 2,100)`; with a currency, `1,200 USD (900 to 2,100)`."""
+    if line.value is None:
+        return "not known"
     value, bracket, ends = spanned(line).partition(" (")
     return f"{value} {currency}".rstrip() + bracket + ends
 
@@ -22,6 +24,9 @@ def months(line: Line) -> str:
         return "never"
     if math.isinf(line.value):
         return f"never, most likely (at best after {_month(line.low or 0.0)} months)"
+    if line.value < 1 and (line.high or 0.0) < 1:
+        low, value, high = (math.ceil(30.4 * (end or 0.0)) for end in (line.low, line.value, line.high))
+        return f"{value} {'day' if value == 1 else 'days'}" + (f" ({low} to {high})" if low < high else "")
     ends = f"{_month(line.low or 0.0)} to {_month(math.inf if line.high is None else line.high)}"
     return f"{_month(line.value)} {'month' if _month(line.value) == '1' else 'months'} ({ends})"
 
@@ -34,6 +39,8 @@ def _month(value: float) -> str:
 
 def saved(line: Line, currency: str = "") -> str:
     """`saves 1,200 USD (900 to 2,100) a year`, or what it costs more."""
+    if line.value is None:
+        return "saves nobody knows what"
     if not line.value or line.low is None or line.high is None:
         return "saves nothing"
     if line.value > 0:

@@ -75,9 +75,12 @@ def parse_volumes(text: str) -> tuple[Volume, ...]:
 
 
 def simulate(ground: Ground, rung: Rung, volumes: Sequence[Volume]) -> Simulation | None:
-    """The year at each volume; None where nothing has been asked, so that there is no volume to multiply."""
-    base = today_of(ground.evidence, ground.traffic, ground.quality, ground.facts, certain=True).volume.value
-    if base <= 0:
+    """The year at each volume; None where nothing has been asked, so that there is no volume to multiply, and where
+    nobody knows what today's costs.
+    """
+    now = today_of(ground.evidence, ground.traffic, ground.quality, ground.facts, certain=True)
+    base = now.volume.value
+    if base <= 0 or not now.known:
         return None
 
     def world(factor: float, *, certain: bool = True) -> tuple[Today, tuple[Plan, ...]]:

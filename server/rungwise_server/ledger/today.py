@@ -23,10 +23,13 @@ from rungwise_server.ledger.sheet import (
     seeded,
     shares,
 )
+from rungwise_server.ledger.show import percent
 from rungwise_server.ledger.traffic import Traffic, answer_cost, volume_of
 from rungwise_server.records import LogQuery
 
 HOURS = 8760.0
+UNPRICED = 0.5
+"""Where the price of more answers than these is not known, nobody knows what a year costs, or what would save."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,12 @@ class Today:
     peak: Figure
     quality: Figure
     unpriced_share: float
+    """Of the answers, those of candidates of which no price is known at all."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the year is the sum of most that is paid."""
+        return self.unpriced_share <= UNPRICED
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -72,9 +81,11 @@ def rows_of(evidence: Evidence, count: int, candidate: str = "") -> Rows:
 
 def rung_of(facts: WorkloadFacts, traffic: Traffic, candidates: dict[str, CandidateFacts]) -> tuple[Rung, str]:
     """Today's rung: of the candidate that answers most, or is to answer first; and why."""
-    name = traffic.candidates[0].candidate if traffic.candidates else next(iter(facts.candidates), "")
+    first = next(iter(facts.candidates), "nobody")
+    name = next((row.candidate for row in traffic.candidates if row.candidate and row.ok), first)
     trained = candidates[name].trained if name in candidates else ""
-    part = f"{name} answers {traffic.share(name):.0%} of the requests" if traffic.requests else f"{name} is to answer"
+    share = traffic.share(name)
+    part = f"{name} answers {percent(share)} of the requests" if share else f"{name} is to answer"
     if trained:
         return trained, f"{part}; `candidates.{name}.trained` is {trained}"
     if facts.collections:
@@ -128,7 +139,7 @@ def today_of(
         share = traffic.share(row.candidate)
         cost = answer_cost(row, one.price)
         if cost is None:
-            unpriced += share
+            unpriced += share if row.ok else 0.0
         elif cost > 0:
             price = one.price_from if row.unpriced == row.requests else ""
             parts.append(_tokens(sheet, evidence, row.candidate, share, cost, (volume, drift), price))
@@ -139,6 +150,8 @@ def today_of(
     hardware = [machine.year for machine in machines.values()]
     formula = "tokens + hardware" if hardware else "tokens; no hardware of your own"
     year = sheet.total("today", "A year as today", formula, "money/year", tokens, *hardware)
+    if unpriced > UNPRICED:
+        tokens, year = sheet.not_known(tokens), sheet.not_known(year)
     return Today(
         sheet, volume, year, tokens, machines, drift, gpu_drift, peak, _quality(sheet, evidence, quality), unpriced
     )

@@ -24,6 +24,8 @@ class Segment(Struct, frozen=True):
     share: float | None
     """Of the traffic that was looked at; None where nobody knows."""
     candidate: str
+    candidates: tuple[str, ...]
+    """All that have enough grades there to tell."""
     estimate: float
     low: float
     high: float
@@ -74,6 +76,7 @@ def _groups(
                 name,
                 asked[name] / len(seen) if seen else None,
                 candidate,
+                tuple(told),
                 best.estimate or 0.0,
                 best.low,
                 best.high,

@@ -10,9 +10,12 @@ from rungwise_server.eval_sets import EvalSets
 from rungwise_server.ledger.book import Page
 from rungwise_server.ledger.evidence import Evidence, GradedAnswer, Seen
 from rungwise_server.ledger.facts import CandidateFacts, Facts, Terms
+from rungwise_server.ledger.html import html_of
 from rungwise_server.ledger.ledger import Ledger
+from rungwise_server.ledger.simulate import parse_volumes
 from rungwise_server.ledger.speed import speeds_of
 from rungwise_server.ledger.weak import segments_of
+from rungwise_server.ledger.wire import page_json
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.records import Inference, LogRecord
 from rungwise_server.retrieval.language import guess
@@ -103,7 +106,61 @@ async def test_weak_answers_and_enough_examples(pages_of: PagesOf, answers: list
         a_feedback(f"fb-{n}", answers[n].id, at=1.0, kind="correction", value=None, text="So.") for n in range(100)
     ]
     (page,) = await pages_of([*answers, *grades(answers, 60, 30), *mended])
-    assert (page.advice.word, page.advice.rung) == ("climb", "finetuned")
+    assert (page.advice.word, page.advice.rung) == ("measure", "finetuned"), "nothing has shown that it would be better"
+    assert "rungwise sweep support" in page.advice.sentence
+    assert "more a year" in page.advice.sentence
+
+
+async def test_what_nobody_knows_the_price_of_saves_nobody_knows_what(
+    pages_of: PagesOf, answers: list[LogRecord], facts: Facts
+) -> None:
+    """A sum of nothing is not a cost of nothing."""
+    unknown = [replace(record, cost=None) for record in answers if isinstance(record, Inference)]
+    bare = replace(facts, candidates={"frontier": CandidateFacts("frontier")})
+    (page,) = await pages_of(unknown, among=bare, volumes=parse_volumes("1000000/day"))
+    assert (page.advice.word, page.advice.rung) == ("measure", "rag")
+    assert "candidates.frontier.price" in page.advice.sentence
+    assert next(line.value for line in page.today if line.name == "support/today") is None
+    assert {(plan.year.value, plan.saving.value, plan.payback.value) for plan in page.plans} == {(None, None, None)}
+    assert page.plans[0].upfront.value
+    assert page.simulation is None
+    assert page.cases[2].found is None
+    assert "not known" in html_of([page])
+    assert page_json(page)["rungs"]
+
+
+async def test_what_failed_is_mended_first(pages_of: PagesOf, answers: list[LogRecord]) -> None:
+    failed = [
+        replace(record, outcome="failed", candidate="", cost=None, usage=None)
+        for record in answers
+        if isinstance(record, Inference)
+    ]
+    (page,) = await pages_of(failed)
+    assert "not one of 1,000 requests was answered" in page.advice.sentence
+    assert page.rung_why.startswith("frontier is to answer")
+    assert next(line.value for line in page.today if line.name == "support/today") == 0
+
+
+async def test_what_one_candidate_is_weak_in_another_may_not_be(
+    pages_of: PagesOf, answers: list[LogRecord], facts: Facts, noon: float
+) -> None:
+    log = MemoryLog()
+    texts = (
+        "Wie setze ich das Kennwort von meinem Konto zurück, und warum geht es nicht?",
+        "How do I set the password of my account, and why does it not work?",
+    )
+    for number, record in enumerate(answers[:200]):
+        assert isinstance(record, Inference)
+        await log.append(replace(record, messages=(Message("user", texts[number % 2], Raw(b"{}")),)))
+        graded = a_grade(f"g{number}", record.id, at=record.at, value=float(number % 2))
+        await log.append(graded)
+    local = CandidateFacts("local", hourly=2.0)
+    workload = replace(facts.workloads["support"], candidates=("frontier", "local"))
+    both = Facts({"support": workload}, {**facts.candidates, "local": local}, facts.terms)
+    (page,) = await Ledger(log, EvalSets(MemoryKept()), both, language=guess, clock=lambda: noon).pages(days=30)
+    assert page.cases[0].found
+    assert "language de" in page.cases[0].told
+    assert "Not graded there yet: local." in page.cases[0].told
 
 
 async def test_volume_that_pays(pages_of: PagesOf, answers: list[LogRecord]) -> None:

@@ -217,3 +217,11 @@ def test_numbers_as_people_read_them() -> None:
     shown = [rounded(value) for value in (0.0, 0.001234, 4.5678, 1234.5, 45_600_000, 2.5e9, 1.6e14, -1234.5)]
     assert shown == ["0", "0.00123", "4.57", "1,230", "45.6 million", "2.5 billion", "160 trillion", "-1,230"]
     assert rounded(math.inf) == "never"
+
+
+def test_a_payback_of_days_is_told_in_days() -> None:
+    line = Line("p", "", "", 0.018, 0.01, 0.05, "months", assumed(""))
+    assert spanned(line) == "1 day (1 to 2)"
+    assert spanned(replace(line, value=0.5, low=0.2, high=0.9)) == "16 days (7 to 28)"
+    assert spanned(replace(line, value=0.5, low=0.2, high=3.0)) == "0.5 months (0.2 to 3)"
+    assert spanned(replace(line, value=None)) == "not known"
