@@ -1,6 +1,5 @@
 """A report as one HTML file with a picture: each candidate's mean with its interval. It loads nothing."""
 
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 
@@ -16,41 +15,38 @@ from rungwise_pipelines.evaluation.words import (
     topic_rows,
     worst_rows,
 )
+from rungwise_server.pages import document, heading, paragraphs, table
 
 _WIDTH, _ROW, _LABELS = 420, 30, 150
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;
-background:#fff}table{border-collapse:collapse;display:block;overflow-x:auto}td,th{padding:.15rem 1rem .15rem 0;
-text-align:left;vertical-align:top;font-variant-numeric:tabular-nums}svg{max-width:100%;height:auto}
-td:first-child{white-space:nowrap}"""
 
 
 def page_of(report: Report) -> str:
     """The whole page."""
-    title = escape(f"{report.workload}: {report.set}")
+    title = f"{report.workload}: {report.set}"
     when = datetime.fromtimestamp(report.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    judges = f" Judges: {escape(', '.join(report.judges))}." if report.judges else ""
+    judges = f" Judges: {', '.join(report.judges)}." if report.judges else ""
     failures = "".join(f"<li>{escape(line)}</li>" for line in failures_of(report))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1><p>Run {escape(report.run)}, {when}.{judges}</p>"
+    return document(
+        title,
+        f"{heading(title)}{paragraphs([f'Run {report.run}, {when}.{judges}'])}"
         f"{''.join(_section(part) for part in report.parts)}"
-        f"{f'<h2>Without an answer</h2><ul>{failures}</ul>' if failures else ''}{_legend(report)}</html>\n"
+        f"{f'<h2>Without an answer</h2><ul>{failures}</ul>' if failures else ''}{_legend(report)}",
     )
 
 
 def _section(part: Part) -> str:
     name = "Real examples" if part.origin == "real" else "Synthetic examples"
-    said = "".join(f"<p>{escape(line)}</p>" for line in lines_of(part))
+    said = paragraphs(lines_of(part))
     worst = list(worst_rows(part))
     topics = list(topic_rows(part))
     names = [one.candidate for one in part.standings]
     return "".join(
         (
             f"<h2>{name}</h2>{picture_of(part)}{said}",
-            _table(columns_of(part), rows_of(part)),
-            f"<h3>Pairs</h3>{_table(PAIR_COLUMNS, pair_rows(part))}" if part.pairs else "",
-            f"<h3>By topic</h3>{_table(('topic', 'examples', *names), topics)}" if topics else "",
-            f"<h3>Worst</h3>{_table(('example', 'question', part.headline, 'inferences'), worst)}" if worst else "",
+            table(columns_of(part), rows_of(part)),
+            f"<h3>Pairs</h3>{table(PAIR_COLUMNS, pair_rows(part))}" if part.pairs else "",
+            f"<h3>By topic</h3>{table(('topic', 'examples', *names), topics)}" if topics else "",
+            f"<h3>Worst</h3>{table(('example', 'question', part.headline, 'inferences'), worst)}" if worst else "",
         )
     )
 
@@ -82,12 +78,6 @@ def picture_of(part: Part) -> str:
         f'<svg viewBox="-{_LABELS} -6 {width} {height + 28}" width="{width}" role="img" '
         f'aria-label="{escape(label)}" font-size="12">{ticks}{"".join(marks)}</svg>'
     )
-
-
-def _table(columns: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _legend(report: Report) -> str:

@@ -6,26 +6,18 @@ from html import escape
 
 from rungwise_pipelines.sweep.result import Sweep, Tried
 from rungwise_pipelines.sweep.show import COLUMNS, lines_of, money, rows_of
+from rungwise_server.pages import document, heading, paragraphs, table
 
 _WIDTH, _HEIGHT = 640, 360
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;
-background:#fff}table{border-collapse:collapse}td,th{padding:.15rem 1rem .15rem 0;text-align:left;font-variant-numeric:
-tabular-nums;vertical-align:top}svg{max-width:100%;height:auto}pre{background:#f5f5f5;padding:.75rem;overflow-x:auto}"""
 
 
 def page_of(sweep: Sweep) -> str:
-    """The whole page. It loads nothing."""
+    """The whole page."""
     title = f"Sweep of {sweep.workload}"
-    lines = "".join(f"<p>{escape(line)}</p>" for line in lines_of(sweep))
-    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows_of(sweep))
     change = f"<h2>To review</h2><pre>{escape(sweep.change)}</pre>" if sweep.change else ""
     about = f"{sweep.metric} on {sweep.set_id}, {sweep.examples} examples"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-        f"<h1>{escape(title)}</h1><p>{escape(about)}</p>{picture_of(sweep)}{lines}"
-        f"<table><tr>{head}</tr>{rows}</table>{change}</html>\n"
-    )
+    told = f"{paragraphs(lines_of(sweep))}{table(COLUMNS, rows_of(sweep))}"
+    return document(title, f"{heading(title)}{paragraphs([about])}{picture_of(sweep)}{told}{change}")
 
 
 def picture_of(sweep: Sweep) -> str:

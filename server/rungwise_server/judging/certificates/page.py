@@ -5,29 +5,22 @@ from html import escape
 
 from rungwise_server.judging.certificates.certificate import Certificate, Slice
 from rungwise_server.judging.certificates.show import COLUMNS, lines_of, rows_of
+from rungwise_server.pages import document, heading, paragraphs, table
 
 _SIDE = 320
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;
-background:#fff}table{border-collapse:collapse}td,th{padding:.15rem 1rem .15rem 0;text-align:left;font-variant-numeric:
-tabular-nums}svg{max-width:100%;height:auto}"""
 
 
 def page_of(certificate: Certificate) -> str:
-    """The whole page. It loads nothing."""
+    """The whole page."""
     parts = [_section(one) for one in (certificate, *certificate.systems)]
     title = "Judge's certificate"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1>{''.join(parts)}</html>\n"
-    )
+    return document(title, f"{heading(title)}{''.join(parts)}")
 
 
 def _section(certificate: Certificate) -> str:
-    lines = "".join(f"<p>{escape(line)}</p>" for line in lines_of(certificate))
-    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows_of(certificate))
     name = escape(certificate.system or "All items")
-    return f"<h2>{name}</h2>{lines}<table><tr>{head}</tr>{rows}</table>{picture_of(certificate.slices)}"
+    told = f"{paragraphs(lines_of(certificate))}{table(COLUMNS, rows_of(certificate))}"
+    return f"<h2>{name}</h2>{told}{picture_of(certificate.slices)}"
 
 
 def picture_of(slices: tuple[Slice, ...]) -> str:
