@@ -3,6 +3,7 @@
 It loads nothing and runs nothing, and everything that is not ours is escaped.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -67,7 +68,7 @@ def _card(page: Page) -> str:
     return (
         f"<article><header><h2>{escape(page.workload)}</h2>"
         f'<span class="word {word}">{_WORDS[word]}</span>{gone}</header>'
-        f'{text}<p class="advice">{escape(page.advice.sentence)}</p>'
+        f'{text}<p class="advice">{_prose(page.advice.sentence)}</p>'
         f'<div class="two">{ladder(page.rung, page.advice.rung, _beside(page))}{_figures(page)}</div>'
         f"{''.join(_sections(page))}</article>"
     )
@@ -99,6 +100,7 @@ def _figures(page: Page) -> str:
         (f"Spent, {page.currency}", f"{sparkline(page.traffic.days, page.currency)}{_line(page, 'spent')}{unpriced}"),
         ("Requests a day", escape(volume)),
         ("Spent on evaluation", f"{_line(page, 'spent-on-evaluation')} {escape(page.currency)}"),
+        ("Spent on titles and tags", f"{_line(page, 'spent-on-housekeeping')} {escape(page.currency)}"),
     )
     return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{told}</dd>" for name, told in items) + "</dl>"
 
@@ -111,13 +113,13 @@ def _sections(page: Page) -> Iterator[str]:
         yield from (_needs(plan) for plan in page.plans[:1])
     if page.simulation is not None:
         yield "<h3>At other volumes</h3>" + _simulation(page)
-    cases = "".join(f"<li>{escape(case.told)}</li>" for case in page.cases)
+    cases = "".join(f"<li>{_prose(case.told)}</li>" for case in page.cases)
     yield f"<h3>Cases for a model of your own</h3><ul>{cases}</ul>"
     if page.segments:
         yield _table(
             ("part", "of traffic", "good answers", "grades", "standing"), [_segment(one) for one in page.segments]
         )
-    why = "".join(f"<li>{escape(told)}</li>" for told in (*page.advice.reasons, *page.notes))
+    why = "".join(f"<li>{_prose(told)}</li>" for told in (*page.advice.reasons, *page.notes))
     yield f"<h3>Why</h3><ul>{why}</ul>"
     yield _sums("What these days cost", page.spent)
     yield _sums("A year as today", page.today)
@@ -207,6 +209,11 @@ def _ranged(cell: str) -> str:
     value, _, ends = cell.partition(" (")
     under = f'<br><span class="small">{escape(ends.removesuffix(")"))}</span>' if ends else ""
     return f'<td class="figure">{escape(value)}{under}</td>'
+
+
+def _prose(text: str) -> str:
+    """Text in which `names` are set apart."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _reading() -> str:
