@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_NAME = 40
+"""Characters of a name, at most."""
+
 
 def plain(text: str) -> str:
     """`text` without control characters: what documents and models say must not steer a terminal."""
@@ -35,8 +38,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping
     if not console.is_terminal:
         console.width = 160
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+    rows = [*rows]
+    for number, column in enumerate(columns):
+        # What names a row stays in one piece, so that it can be copied.
+        named = number == 0 and max((len(row[0]) for row in rows), default=0) <= min(_NAME, console.width // 2)
+        drawn.add_column(column, overflow="fold", no_wrap=named)
     for row in rows:
         drawn.add_row(*(Text(plain(cell), style=(styles or {}).get(cell, "")) for cell in row))
     console.print(drawn)
