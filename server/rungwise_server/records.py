@@ -45,6 +45,8 @@ class Inference(Struct, frozen=True, tag_field="record", tag="inference", omit_d
     first_ms: float = 0.0
     total_ms: float = 0.0
     housekeeping: bool = False
+    beside: str = ""
+    """The inference that this one is a draft of, or shadows: an answer that nobody was given."""
     position: int = 0
     """Where it stands in the log; given by the log, so 0 in a record that was not read from one."""
 
@@ -108,8 +110,9 @@ class Grade(Struct, frozen=True, tag_field="record", tag="grade", omit_defaults=
 
 LogRecord = Inference | Feedback | Grade
 
-OWN_SURFACES = frozenset({"eval", "judge"})
-"""Surfaces of our own programs: what they ask is in the log like all else, and is nobody's traffic."""
+OWN_SURFACES = frozenset({"eval", "judge", "shadow", "draft"})
+"""Surfaces of our own programs, and of answers that nobody was given. They are in the log like all else, and nobody's
+traffic."""
 
 
 class LogQuery(Struct, frozen=True):

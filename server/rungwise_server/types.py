@@ -202,6 +202,8 @@ class Route(Struct, frozen=True):
     """The probability with which each candidate could have been chosen; they sum to one."""
     estimates: Mapping[str, float] = {}
     """P(good enough) of each candidate, where the policy estimates it."""
+    then: tuple[str, ...] = ()
+    """Whom to turn to, in order, where an answer does not hold up when it is verified (a cascade)."""
 
 
 class ChatRequest(Struct, frozen=True):

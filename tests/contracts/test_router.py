@@ -1,8 +1,11 @@
 import pytest
 
 from rungwise_server.protocols import Router
+from rungwise_server.routing.canary import Canary
+from rungwise_server.routing.explore import Explore
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned, Rules, When
+from rungwise_server.routing.sticky import Sticky
 from rungwise_server.testing.routing import FixedRouter, RouterContract
 from rungwise_server.types import Route
 
@@ -44,6 +47,37 @@ class TestFixedRouter(RouterContract):
     @pytest.fixture
     def router(self) -> Router:
         return FixedRouter(Route("a", "told so", "fixed", {"a": 0.7, "b": 0.3}, {"a": 0.9, "b": 0.4}))
+
+    @pytest.fixture
+    def candidates(self) -> frozenset[str]:
+        return frozenset("ab")
+
+
+class TestExplore(RouterContract):
+    @pytest.fixture
+    def router(self) -> Router:
+        return Explore(Rules({"a": ALL, "b": ALL}), {"a": ALL, "b": ALL}, 0.5)
+
+    @pytest.fixture
+    def candidates(self) -> frozenset[str]:
+        return frozenset("ab")
+
+
+class TestCanary(RouterContract):
+    @pytest.fixture
+    def router(self) -> Router:
+        return Canary(Rules({"a": ALL, "b": ALL}), "b", 0.5, ALL)
+
+    @pytest.fixture
+    def candidates(self) -> frozenset[str]:
+        return frozenset("ab")
+
+
+class TestSticky(RouterContract):
+    @pytest.fixture
+    def router(self) -> Router:
+        able = {"a": ALL, "b": ALL}
+        return Sticky(Explore(Rules(able), able, 0.5), able)
 
     @pytest.fixture
     def candidates(self) -> frozenset[str]:
