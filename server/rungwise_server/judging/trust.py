@@ -5,8 +5,8 @@ examples, model, settings), when the embedder is another, and when the traffic h
 """
 
 import hashlib
-import time
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -21,6 +21,8 @@ from rungwise_server.judging.drift import Drift, Traffic, drift_of
 from rungwise_server.keeping import Kept, KeptQuery, KeptStore
 from rungwise_server.protocols import Embedder, InferenceLog, Judge, PairJudge
 from rungwise_server.types import Vector, new_id
+
+logger = logging.getLogger("rungwise.judging")
 
 LOOKED_AT = 1_000
 """So many of a workload's newest answers are looked at, as far as they came after the certificate."""
@@ -66,13 +68,10 @@ class Standing(Struct, frozen=True):
 class Trust:
     """The certificates of the house. Methods raise Unavailable where store or log cannot be reached."""
 
-    def __init__(
-        self, kept: KeptStore, log: InferenceLog, embedder: Embedder, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, kept: KeptStore, log: InferenceLog, embedder: Embedder) -> None:
         self._kept = kept
         self._log = log
         self._embedder = embedder
-        self._clock = clock
 
     async def save(self, certified: Certified) -> None:
         """Keep a certificate. Earlier ones stay, for what leant on them."""
@@ -80,11 +79,17 @@ class Trust:
         await self._kept.add(Kept(certified.id, "certificate", OWNER, certified.at, body, certified.workload))
 
     async def all(self, workload: str = "") -> Sequence[Certified]:
-        """Every certificate, of one workload or of all, newest first."""
+        """Every certificate, of one workload or of all, newest first. One that another version of rungwise wrote, and
+        this one cannot read, is none.
+        """
         found: list[Certified] = []
         after = ""
         while page := await self._kept.list(KeptQuery("certificate", OWNER, workload, after=after, limit=_PAGE)):
-            found += [msgspec.json.decode(row.body, type=Certified) for row in page]
+            for row in page:
+                try:
+                    found.append(msgspec.json.decode(row.body, type=Certified))
+                except msgspec.DecodeError as error:
+                    logger.warning("the certificate %s cannot be read (%s): certify the judge anew", row.id, error)
             after = page[-1].id
         return found
 

@@ -5,9 +5,11 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from rungwise_server.errors import SetupError
+from rungwise_server.eval_sets import OWNER
 from rungwise_server.judging.certificates.verdict import Word
 from rungwise_server.judging.drift import traffic_of
 from rungwise_server.judging.trust import Certified, Trust, any_certificate, certificate_id
+from rungwise_server.keeping import Kept
 from rungwise_server.ledger.trusted import by_certificates
 from rungwise_server.log.memory import MemoryLog
 from rungwise_server.protocols import Judge
@@ -128,6 +130,27 @@ async def test_the_ledger_leans_on_what_is_certified(house: House) -> None:
     assert (await standings("nobody@1", "support")).why == "nobody was never certified on support"
     assert await any_certificate(house.kept)
     assert not await any_certificate(MemoryKept())
+
+
+async def test_the_ledger_asks_again_for_a_new_certificate_and_after_a_while(house: House) -> None:
+    now = 0.0
+    judge = WordJudge("five")
+    id = f"{judge.name}@{judge.hash}"
+    standings = by_certificates(house.trust, clock=lambda: now)
+    assert not (await standings(id, "support")).usable
+    await house.certify(judge, at=2_000)
+    assert (await standings(id, "support")).usable
+    await house.ask(NEW, 90, at=5_000)
+    assert (await standings(id, "support")).usable
+    now = 60.0
+    assert (await standings(id, "support")).word == "expired"
+
+
+async def test_a_certificate_that_cannot_be_read_is_none(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    await house.certify(WordJudge("five"), at=2_000)
+    await house.kept.add(Kept("cert-later", "certificate", OWNER, 3_000, Raw(b'{"id": "cert-later"}'), "support"))
+    assert (await house.trust.find(WordJudge("five"), "support")).word == "valid"
+    assert "cert-later" in caplog.text
 
 
 async def test_all_are_listed_newest_first(house: House) -> None:
