@@ -119,7 +119,10 @@ class Trust:
             )
             return Standing("expired", why, same, drift)
         if same.verdict == "do not use":
-            return Standing("valid", "certified, and found not to agree with people: do not use it", same, drift)
+            why = "certified, and found not to agree with people: do not use it"
+            if same.thin:
+                why = "certified on grades too few to show that it agrees with people: grade more, and certify it again"
+            return Standing("valid", why, same, drift)
         return Standing("valid", f"certified on {same.set_id}: {same.verdict} it", same, drift)
 
     async def require(self, judge: Judge | PairJudge, workload: str) -> Certified:

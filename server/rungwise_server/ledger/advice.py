@@ -84,15 +84,15 @@ def _weak(ground: Ground, rung: Rung, plans: Sequence[Plan]) -> tuple[Word, Rung
     )
     if best is not None and best[1].low >= quality.high and not ground.traffic.share(best[0]) > 0.5:
         return "stay", rung, f"Stay, and let {best[0]} answer: {short}, and it is shown to be better."
+    sweep = f"Sweep prompts, passages and models first (`rungwise sweep {ground.workload.name}`): {short}."
     examples = next((need for need in plan.needs if need.unit == "examples"), None)
     if plan.rung == "finetuned" and examples is not None and examples.at_hand < EXAMPLES_TO_TRY:
         lack = f"{EXAMPLES_TO_TRY - examples.at_hand:,.0f} corrections or liked answers"
-        return "gather", plan.rung, f"Gather {lack} before a finetune is worth a try: {short}."
+        return "gather", plan.rung, f"{sweep} Before a finetune is worth a try, gather {lack}."
     currency = ground.facts.terms.currency
     does = f"it takes {money(plan.upfront, currency)} to get there, and then it {saved(plan.saving, currency)}"
-    told = f"Sweep prompts, passages and models first (`rungwise sweep {ground.workload.name}`): {short}."
     after = f"If nothing reaches it, the rung {named(plan.rung)} may; nothing has shown that yet, and {does}."
-    return "measure", plan.rung, f"{told} {after}"
+    return "measure", plan.rung, f"{sweep} {after}"
 
 
 def _priceless(ground: Ground, today: Today) -> str:

@@ -14,6 +14,9 @@ PAYS_WITHIN = 12.0
 """Months: what pays back within a year, pays."""
 
 
+_SHOWN = 4
+
+
 class Case(Struct, frozen=True):
     """A reason for a custom model, found or not. `found` is None where nobody can tell yet."""
 
@@ -44,16 +47,21 @@ def may_pay(plan: Plan) -> bool:
 
 
 def _field(segments: Sequence[Segment], candidates: Sequence[str]) -> Case:
-    weak = [one for one in segments if one.standing == "weak"]
+    uneven = {one.kind for one in segments if one.standing != "weak"}
+    weak = [one for one in segments if one.standing == "weak" and one.kind in uneven]
     if weak:
-        names = ", ".join(f"{one.kind} {one.name} ({percent(one.low)} to {percent(one.high)})" for one in weak)
+        names = ", ".join(f"{one.kind} {one.name} ({percent(one.low)} to {percent(one.high)})" for one in weak[:_SHOWN])
         graded = dict.fromkeys(name for one in weak for name in one.candidates)
         left = [name for name in candidates if name not in graded]
         also = f" Not graded there yet: {', '.join(left)}." if left else ""
         return Case("field", True, f"{_all(tuple(graded))} below the target: {names}.{also}")
+    if segments and not uneven:
+        return Case(
+            "field", False, "No language or topic is the weak one: in all that was graded, the target is missed."
+        )
     unknown = [one for one in segments if one.standing == "unknown"]
     if unknown or not segments:
-        more = ", ".join(f"{one.more} more of {one.kind} {one.name}" for one in unknown[:4])
+        more = ", ".join(f"{one.more} more of {one.kind} {one.name}" for one in unknown[:_SHOWN])
         told = (
             f"Whether a language or topic is weak nobody knows yet: grade {more}."
             if more

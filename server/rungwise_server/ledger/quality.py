@@ -133,7 +133,7 @@ def of_grades(
     name = judge.partition("@")[0]
     unused = ""
     if judge and not standing.usable and (people or standing.verdict == "do not use"):
-        unused = f"{name} graded {counts[judge]:,} answers, which do not count: {standing.why}"
+        unused = f"the judge {name} graded {counts[judge]:,} answers, which do not count: {standing.why}"
         judge, standing = "", UNKNOWN
     each = Counter(one.candidate for one in answers)
     items = [
@@ -151,7 +151,7 @@ def of_grades(
         return None
     estimates = estimates_of(columns_of(items), threshold=0.5, level=LEVEL)
     if people and judge:
-        note = f"{name} graded {counts[judge]:,} answers, people {people:,}; {standing.certificate}: {standing.why}"
+        note = f"the judge {name} graded {counts[judge]:,} answers, people {people:,}; {standing.certificate}: {standing.why}"
         found = _from(estimates.quality, "corrected", people, rubric, note)
         return replace(found, judge=judge, certificate=standing.certificate, verdict=standing.verdict)
     if people and estimates.humans_alone:

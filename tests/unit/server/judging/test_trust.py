@@ -146,6 +146,14 @@ async def test_the_ledger_asks_again_for_a_new_certificate_and_after_a_while(hou
     assert (await standings(id, "support")).word == "expired"
 
 
+async def test_a_judge_of_which_too_little_is_known_is_not_called_bad(house: House) -> None:
+    certified = await house.certify(WordJudge("five"), at=2_000, verdict="do not use")
+    await house.trust.save(replace(certified, id=certificate_id(), at=2_100, thin=True))
+    standing = await house.trust.find(WordJudge("five"), "support")
+    assert not standing.usable
+    assert "too few" in standing.why
+
+
 async def test_a_certificate_that_cannot_be_read_is_none(house: House, caplog: pytest.LogCaptureFixture) -> None:
     await house.certify(WordJudge("five"), at=2_000)
     await house.kept.add(Kept("cert-later", "certificate", OWNER, 3_000, Raw(b'{"id": "cert-later"}'), "support"))

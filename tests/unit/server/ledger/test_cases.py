@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from rungwise_server.eval_sets import EvalSets
 from rungwise_server.ledger.book import Page
+from rungwise_server.ledger.cases import cases_of
 from rungwise_server.ledger.evidence import Evidence, GradedAnswer, Seen
 from rungwise_server.ledger.facts import CandidateFacts, Facts, Terms
 from rungwise_server.ledger.html import html_of
@@ -48,6 +49,16 @@ def test_a_language_where_all_are_weak() -> None:
     assert [(one.name, one.standing) for one in found] == [("de", "weak"), ("en", "good")]
     german = found[0]
     assert (german.candidate, german.estimate, german.count, german.share) == ("b", 0.5, 40, 0.3)
+
+
+def test_where_all_is_weak_no_part_is_the_weak_one() -> None:
+    parts = segments_of(evidence(graded("de", 40, 10), graded("en", 40, 12)), 0.9)
+    assert {one.standing for one in parts} == {"weak"}
+    field, *_ = cases_of(parts, (), (), 0.0)
+    assert field.found is False
+    assert "in all that was graded" in field.told
+    field, *_ = cases_of(segments_of(evidence(graded("de", 40, 10), graded("en", 200, 195)), 0.9), (), (), 0.0)
+    assert field.found
 
 
 def test_one_good_candidate_is_enough_and_few_grades_are_not() -> None:

@@ -75,7 +75,7 @@ def test_a_judge_without_a_standing_certificate_is_not_set_beside_people(
 ) -> None:
     quality = quality_of(graded(30, 24, judge=0.1), SHARES, [], Said(), judges)
     assert (quality.how, quality.people, quality.judge, quality.rows) == ("people", 30, "", 30)
-    assert "strict graded 30 answers, which do not count" in quality.note
+    assert "the judge strict graded 30 answers, which do not count" in quality.note
     assert why in quality.note
 
 
