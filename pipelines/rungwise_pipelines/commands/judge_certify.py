@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rungwise_pipelines.commands.judge_options import MaxCost, Set, affordable
+from rungwise_pipelines.commands.judge_options import MaxCost, Set, affordable, affordable_pairs
 from rungwise_pipelines.commands.options import Config, Json, settings_of
 from rungwise_pipelines.commands.output import emit, note, say, table
 from rungwise_pipelines.progress import on_stderr
@@ -16,10 +16,12 @@ from rungwise_server.errors import BadRequest, NotFound, SetupError
 
 if TYPE_CHECKING:
     from rungwise_pipelines.judges.answers import Answers
+    from rungwise_pipelines.judges.room import Room
     from rungwise_server.config.settings import Settings
     from rungwise_server.judging.certificates.certificate import Certificate, Terms
     from rungwise_server.judging.certificates.grades import Graded
     from rungwise_server.judging.trust import Certified
+    from rungwise_server.protocols import Judge, PairJudge
 
 _SHOWN = 90
 
@@ -96,19 +98,18 @@ async def _of_set(
     settings: "Settings", name: str, ref: str, system: str, terms: "Terms", max_cost: float | None
 ) -> "tuple[Answers, Certificate, Certified | None]":
     """Ask what is not known yet, certify, and keep the certificate; one of a single system is not kept."""
-    from rungwise_pipelines.judges.answers import answers_of, only
-    from rungwise_pipelines.judges.ask import judge_all
-    from rungwise_pipelines.judges.certify import certificate_of, certified_of
+    from rungwise_pipelines.judges.certify import certified_of
     from rungwise_pipelines.judges.room import open_room
     from rungwise_pipelines.judges.traffic import traffic_now
 
     async with open_room(settings) as room:
-        judge = room.judge(name)
-        answers = only(await answers_of(room.sets, room.log, ref, judge.rubric), system)
-        await affordable(judge, answers, room.log, max_cost)
-        with on_stderr() as shown:
-            judged = await judge_all(judge, answers.things, room.log, shown)
-        certificate = certificate_of(judge, answers, judged, terms)
+        judge: Judge | PairJudge
+        if name in room.pairs:
+            judge = room.pairs[name]
+            answers, certificate = await _of_pairs(room, judge, ref, system, terms, max_cost)
+        else:
+            judge = room.judge(name)
+            answers, certificate = await _of_answers(room, judge, ref, system, terms, max_cost)
         if system:
             note("A certificate of one system alone is shown, and not kept.")
             return answers, certificate, None
@@ -116,6 +117,34 @@ async def _of_set(
         certified = certified_of(judge, answers, certificate, traffic)
         await room.trust.save(certified)
         return answers, certificate, certified
+
+
+async def _of_answers(
+    room: "Room", judge: "Judge", ref: str, system: str, terms: "Terms", max_cost: float | None
+) -> "tuple[Answers, Certificate]":
+    from rungwise_pipelines.judges.answers import answers_of, only
+    from rungwise_pipelines.judges.ask import judge_all
+    from rungwise_pipelines.judges.certify import certificate_of
+
+    answers = only(await answers_of(room.sets, room.log, ref, judge.rubric), system)
+    await affordable(judge, answers, room.log, max_cost)
+    with on_stderr() as shown:
+        judged = await judge_all(judge, answers.things, room.log, shown)
+    return answers, certificate_of(judge, answers, judged, terms)
+
+
+async def _of_pairs(
+    room: "Room", judge: "PairJudge", ref: str, system: str, terms: "Terms", max_cost: float | None
+) -> "tuple[Answers, Certificate]":
+    from rungwise_pipelines.judges.answers import only, pairs_of
+    from rungwise_pipelines.judges.certify import certificate_of_pairs
+    from rungwise_pipelines.judges.compare import compare_all
+
+    answers = only(await pairs_of(room.sets, room.log, ref, judge.rubric), system)
+    await affordable_pairs(judge, answers, room.log, max_cost)
+    with on_stderr() as shown:
+        compared = await compare_all(judge, answers.things, room.log, shown)
+    return answers, certificate_of_pairs(judge, answers, compared, terms)
 
 
 def _kept(certified: "Certified") -> Mapping[str, object]:
@@ -136,10 +165,10 @@ def _next(certificate: "Certificate", answers: "Answers", name: str) -> None:
     if not wanted:
         return
     things = {thing.id: thing for thing in answers.things}
-    rows = [(things[id].candidates[0], question_of(things[id])[:_SHOWN], id) for id in dict.fromkeys(wanted)]
+    rows = [(" vs ".join(things[id].candidates), question_of(things[id])[:_SHOWN], id) for id in dict.fromkeys(wanted)]
     say("Grade next:")
     table(("candidate", "question", "answer"), rows[: certificate.terms.next])
-    say(f"rungwise eval grade {answers.of.workload} --set {answers.of.id} --rubric {answers.rubric}")
+    say(answers.to_grade)
     say(f"Then: rungwise judge certify {name} --eval {answers.of.name}")
     say()
 

@@ -10,7 +10,8 @@ from rungwise_server.errors import BadRequest
 if TYPE_CHECKING:
     from rungwise_pipelines.judges.answers import Answers
     from rungwise_pipelines.judges.money import Estimate
-    from rungwise_server.protocols import InferenceLog, Judge
+    from rungwise_server.config.settings import Settings
+    from rungwise_server.protocols import InferenceLog, Judge, PairJudge
 
 Name = Annotated[str, typer.Argument(help="The judge, as `rungwise judge list` names it.", metavar="NAME")]
 Set = Annotated[
@@ -19,6 +20,14 @@ Set = Annotated[
 MaxCost = Annotated[
     float | None, typer.Option(help="Do not begin where the model's calls would cost more than about this.", min=0)
 ]
+
+
+def is_of_pairs(settings: "Settings", name: str) -> bool:
+    """Whether the judge of that name says which of two answers is better, and grades none by itself."""
+    from rungwise_server.bootstrap import judge_settings
+
+    chosen = judge_settings(settings).get(name)
+    return chosen is not None and chosen.kind == "pair"
 
 
 async def affordable(judge: "Judge", answers: "Answers", log: "InferenceLog", most: float | None) -> None:
@@ -30,6 +39,17 @@ async def affordable(judge: "Judge", answers: "Answers", log: "InferenceLog", mo
     grades = await known(judge, answers.things, log)
     left = [thing for thing in answers.things if thing.answers[0].id not in grades]
     within(estimate(judge, [answered_of(thing) for thing in left]), most)
+
+
+async def affordable_pairs(judge: "PairJudge", answers: "Answers", log: "InferenceLog", most: float | None) -> None:
+    """The same of pairs, each of which is asked about twice. Raises BadRequest."""
+    from rungwise_pipelines.judges.answers import answered_of
+    from rungwise_pipelines.judges.compare import compared
+    from rungwise_pipelines.judges.money import estimate_pairs
+
+    said = await compared(judge, answers.things, log)
+    left = [(answered_of(thing), answered_of(thing, 1)) for thing in answers.things if thing.id not in said]
+    within(estimate_pairs(judge, left), most)
 
 
 def within(cost: "Estimate", most: float | None) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rungwise_pipelines.commands.judge_options import MaxCost, Name, Set, affordable
+from rungwise_pipelines.commands.judge_options import MaxCost, Name, Set, affordable, is_of_pairs
+from rungwise_pipelines.commands.judge_pairs import compare
 from rungwise_pipelines.commands.options import Config, Json, settings_of
 from rungwise_pipelines.commands.output import emit, note, say, table
 from rungwise_pipelines.progress import on_stderr
@@ -81,8 +82,15 @@ def grade(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Let a judge grade the answers to an eval set. What it graded before it is not asked again."""
-    answers, judged = asyncio.run(_graded(settings_of(config), name, eval_set, max_cost))
+    """Let a judge grade the answers to an eval set. What it graded before it is not asked again.
+
+    A judge of pairs compares the answers of the newest run's candidates, question by question.
+    """
+    settings = settings_of(config)
+    if is_of_pairs(settings, name):
+        compare(settings, name, eval_set, show, max_cost, as_json)
+        return
+    answers, judged = asyncio.run(_graded(settings, name, eval_set, max_cost))
     things = {thing.answers[0].id: thing for thing in answers.things}
     grades = [judged.grades[id] for id in things if id in judged.grades]
     values: dict[str, list[float]] = {}
@@ -173,8 +181,9 @@ def queue(
             [
                 {
                     "inference_id": turn.thing.answers[0].id,
+                    **({"over": turn.thing.answers[1].id} if len(turn.thing.answers) > 1 else {}),
                     "example": turn.thing.example.id if turn.thing.example else None,
-                    "candidate": turn.thing.candidates[0],
+                    "candidate": " vs ".join(turn.thing.candidates),
                     "question": question_of(turn.thing),
                     "why": turn.why,
                 }
@@ -187,9 +196,9 @@ def queue(
         return
     table(
         ("candidate", "question", "why", "answer"),
-        [(t.thing.candidates[0], question_of(t.thing)[:_SHOWN], t.why, t.thing.id) for t in turns],
+        [(" vs ".join(t.thing.candidates), question_of(t.thing)[:_SHOWN], t.why, t.thing.id) for t in turns],
     )
-    say(f"rungwise eval grade {answers.of.workload} --set {answers.of.id} --rubric {answers.rubric}")
+    say(answers.to_grade)
     if judged < len(answers.things):
         note(
             f"The judge has graded {judged} of {len(answers.things)} answers. `rungwise judge grade {name} --eval "
@@ -198,21 +207,19 @@ def queue(
 
 
 async def _queue(settings: "Settings", name: str, ref: str, limit: int) -> "tuple[Answers, Sequence[Next], int]":
-    from rungwise_pipelines.judges.answers import answers_of
-    from rungwise_pipelines.judges.ask import judge_id, known
+    from rungwise_pipelines.judges.answers import answers_of, pairs_of
+    from rungwise_pipelines.judges.ask import judge_id
     from rungwise_pipelines.judges.room import open_room
     from rungwise_server.grading.order import order
 
     async with open_room(settings) as room:
-        judge = room.judge(name)
-        answers = await answers_of(room.sets, room.log, ref, judge.rubric)
-        said = await known(judge, answers.things, room.log)
+        judge = room.pairs[name] if name in room.pairs else room.judge(name)
+        read = pairs_of if name in room.pairs else answers_of
+        answers = await read(room.sets, room.log, ref, judge.rubric)
+    mine = judge_id(judge)
     grades = {
-        thing.id: {
-            **{who: one for who, one in answers.grades.get(thing.id, {}).items() if not one.judge},
-            **({judge_id(judge): said[thing.id]} if thing.id in said else {}),
-        }
+        thing.id: {who: one for who, one in answers.grades.get(thing.id, {}).items() if not one.judge or who == mine}
         for thing in answers.things
     }
     left = {thing.id for thing in answers.things if not any(not g.judge for g in grades[thing.id].values())}
-    return answers, order(answers.things, grades, "", left, limit), len(said)
+    return answers, order(answers.things, grades, "", left, limit), sum(mine in by for by in grades.values())

@@ -23,6 +23,12 @@ class Answers(Struct, frozen=True):
     things: Sequence[Thing]
     grades: Counted
 
+    @property
+    def to_grade(self) -> str:
+        """The command by which people grade them."""
+        pairs = " --scale pair" if self.things and len(self.things[0].answers) > 1 else ""
+        return f"rungwise eval grade {self.of.workload} --set {self.of.id} --rubric {self.rubric}{pairs}"
+
 
 async def answers_of(sets: EvalSets, log: InferenceLog, ref: str, rubric: str) -> Answers:
     """The answers to `ref` (`support`, `support@v3`).
@@ -42,6 +48,35 @@ async def answers_of(sets: EvalSets, log: InferenceLog, ref: str, rubric: str) -
     return Answers(of, rubric, pile.things, await desk.grades(pile, rubric))
 
 
+async def pairs_of(sets: EvalSets, log: InferenceLog, ref: str, rubric: str) -> Answers:
+    """The pairs of different answers to one question of `ref` by candidates of its newest run, and those that people
+    graded. Pairs grow with the square of the candidates: those of older runs are not asked about unless somebody cared.
+
+    Raises:
+        NotFound: there is no such eval set.
+        BadRequest: there is no such pair.
+    """
+    of = await sets.get(ref)
+    desk = Desk(log, sets)
+    pile = await desk.pile(of.workload, of, "pair")
+    grades = await desk.grades(pile, rubric)
+    newest = next((run for run in await sets.runs(of.name) if run.set_id == of.id or not of.frozen_at), None)
+    ran = {cell.inference_id for cell in newest.cells} if newest else set()
+    things = [
+        thing
+        for thing in pile.things
+        if all(answer.id in ran for answer in thing.answers)
+        or any(not grade.judge for grade in grades.get(thing.id, {}).values())
+    ]
+    if not things:
+        raise BadRequest(
+            f"No question of {of.id} has two candidates' answers that differ: `rungwise eval run {of.workload} "
+            f"--set {of.id} --candidates A,B` asks its questions of two.",
+            param="eval",
+        )
+    return Answers(of, rubric, things, grades)
+
+
 def only(answers: Answers, system: str) -> Answers:
     """The answers of one candidate; all where `system` is empty. Raises NotFound."""
     things = [thing for thing in answers.things if system in ("", *thing.candidates)]
@@ -51,9 +86,9 @@ def only(answers: Answers, system: str) -> Answers:
     return replace(answers, things=things)
 
 
-def answered_of(thing: Thing) -> Answered:
-    """What a judge is shown of an answer."""
-    answer, example = thing.answers[0], thing.example
+def answered_of(thing: Thing, place: int = 0) -> Answered:
+    """What a judge is shown of an answer; of a pair, of the one at `place`."""
+    answer, example = thing.answers[place], thing.example
     return Answered(
         answer.messages,
         text_of(answer),

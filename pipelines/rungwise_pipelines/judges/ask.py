@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -13,7 +14,7 @@ from rungwise_pipelines.progress import Shown
 from rungwise_server.errors import RungwiseError, UpstreamLimited
 from rungwise_server.evals import Judgement
 from rungwise_server.grading.things import Thing
-from rungwise_server.protocols import InferenceLog, Judge
+from rungwise_server.protocols import InferenceLog, Judge, PairJudge
 from rungwise_server.records import Grade, GradeScale, LogQuery
 
 AT_ONCE = 8
@@ -22,6 +23,8 @@ _FAILURES = 5
 """So many in a row, and the rest is not tried."""
 _TRIES = 4
 _WAIT = 2.0
+
+Said = TypeVar("Said")
 
 
 class Judged(Struct, frozen=True):
@@ -33,7 +36,7 @@ class Judged(Struct, frozen=True):
     trouble: str = ""
 
 
-def judge_id(judge: Judge) -> str:
+def judge_id(judge: Judge | PairJudge) -> str:
     """As grades name it: `name@hash`."""
     return f"{judge.name}@{judge.hash}"
 
@@ -61,7 +64,29 @@ async def judge_all(
     grades = await known(judge, things, log)
     left = [thing for thing in things if thing.answers[0].id not in grades]
     before = len(grades)
-    waiting = iter(left)
+
+    async def ask(thing: Thing) -> None:
+        said = await patiently(lambda: judge.grade(answered_of(thing), asker_of(thing)))
+        grade = _grade(judge, thing, said)
+        await log.append(grade)
+        grades[grade.inference_id] = grade
+        shown.advance(len(grades))
+
+    failed, trouble = 0, None
+    if left:
+        shown.begin("answers", len(things), done=before, label=label or judge.name)
+        failed, trouble = await ask_each(left, ask, at_once)
+        shown.end()
+    if trouble is not None and not grades:
+        raise trouble
+    return Judged(grades, len(grades) - before, failed, trouble.message if trouble else "")
+
+
+async def ask_each(
+    things: Sequence[Thing], ask: Callable[[Thing], Awaitable[None]], at_once: int = AT_ONCE
+) -> tuple[int, RungwiseError | None]:
+    """Ask about each of `things`; how many could not be asked about, and the last reason."""
+    waiting = iter(things)
     failed = row = 0
     trouble: RungwiseError | None = None
 
@@ -72,35 +97,26 @@ async def judge_all(
                 failed += 1
                 continue
             try:
-                said = await _ask(judge, thing)
+                await ask(thing)
             except RungwiseError as error:
                 failed, row, trouble = failed + 1, row + 1, error
-                continue
-            row = 0
-            grade = _grade(judge, thing, said)
-            await log.append(grade)
-            grades[grade.inference_id] = grade
-            shown.advance(len(grades))
+            else:
+                row = 0
 
-    if left:
-        shown.begin("answers", len(things), done=before, label=label or judge.name)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(at_once, len(left))):
-                group.create_task(work())
-        shown.end()
-    if trouble is not None and not grades:
-        raise trouble
-    return Judged(grades, len(grades) - before, failed, trouble.message if trouble else "")
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(at_once, len(things))):
+            group.create_task(work())
+    return failed, trouble
 
 
-async def _ask(judge: Judge, thing: Thing) -> Judgement:
-    """Its judgement; a model that is too busy is asked again."""
+async def patiently(ask: Callable[[], Awaitable[Said]]) -> Said:
+    """What is said; a model that is too busy is asked again."""
     for attempt in range(1, _TRIES):
         try:
-            return await judge.grade(answered_of(thing), asker_of(thing))
+            return await ask()
         except UpstreamLimited as limited:
             await asyncio.sleep(limited.retry_after or _WAIT**attempt)
-    return await judge.grade(answered_of(thing), asker_of(thing))
+    return await ask()
 
 
 def _grade(judge: Judge, thing: Thing, said: Judgement) -> Grade:

@@ -8,16 +8,19 @@ from msgspec import Raw, Struct
 
 from rungwise_pipelines.judges.answers import Answers
 from rungwise_pipelines.judges.ask import Judged, judge_id
+from rungwise_pipelines.judges.compare import Compared
 from rungwise_pipelines.judges.money import model_of
 from rungwise_server.errors import BadRequest
+from rungwise_server.evals import Preference
 from rungwise_server.grading.order import item_of
 from rungwise_server.grading.things import Thing, text_of
 from rungwise_server.judging.certificates.certificate import Certificate, Terms, certify
 from rungwise_server.judging.certificates.grades import Graded, Item
 from rungwise_server.judging.certificates.wire import as_json
 from rungwise_server.judging.drift import Traffic
+from rungwise_server.judging.judges.preferring import Preferring
 from rungwise_server.judging.trust import Certified, certificate_id
-from rungwise_server.protocols import Judge
+from rungwise_server.protocols import Judge, PairJudge
 
 
 class Unseen(Struct, frozen=True):
@@ -58,26 +61,79 @@ def certificate_of(judge: Judge, answers: Answers, judged: Judged, terms: Terms)
     """
     seen = unseen(judge, answers.things)
     items = items_of(judge, seen.things, answers, judged)
-    if all(item.judge is None for item in items):
-        raise BadRequest(f"The judge {judge.name!r} could not tell of any answer: there is nothing to certify.")
+    silent = sum(1 for thing in seen.things if _silent(judged, thing))
     notes = []
-    if not answers.of.frozen_at:
-        notes.append(f"{answers.of.id} is a draft: `rungwise eval freeze {answers.of.name}` holds it still.")
     if seen.left_out:
         notes.append(f"Left out, since the judge was shown their questions as examples: {seen.left_out} answers.")
     if failed := judged.failed:
         notes.append(f"The judge could not be asked about {failed} answers: {judged.trouble}")
-    if silent := sum(1 for thing in seen.things if _silent(judged, thing)):
+    if silent:
         notes.append(f"The judge could not tell of {silent} answers; they count by people's grades alone.")
-    synthetic = sum(1 for thing in seen.things if thing.example is not None and thing.example.synthetic)
+    return _certificate(judge, answers, seen.things, items, notes, terms)
+
+
+def items_of_pairs(judge: PairJudge, answers: Answers, compared: Compared) -> list[Item]:
+    """The pairs as certificates take them: a system is two candidates, and a grade the share of the first."""
+    own = judge.model.candidate if isinstance(judge, Preferring) else None
+    items = []
+    for thing in answers.things:
+        people = {who: grade for who, grade in answers.grades.get(thing.id, {}).items() if not grade.judge}
+        said = compared.said.get(thing.id, Preference(None, None))
+        first, second = (float(len(text_of(answer))) for answer in thing.answers)
+        items.append(
+            msgspec.structs.replace(
+                item_of(thing, people, ""),
+                judge=said.value,
+                swapped=said.swapped,
+                lengths=(first, second),
+                own_first=thing.candidates[0] == own if own in thing.candidates else None,
+            )
+        )
+    return items
+
+
+def certificate_of_pairs(judge: PairJudge, answers: Answers, compared: Compared, terms: Terms) -> Certificate:
+    """The certificate on all pairs.
+
+    Raises:
+        BadRequest: the judge could tell of none.
+    """
+    items = items_of_pairs(judge, answers, compared)
+    notes = [
+        "Each item is a pair, asked about in both orders; a grade is the share of the win of the candidate named "
+        "first, and agreement and quality are of the order with that one shown first."
+    ]
+    if failed := compared.failed:
+        notes.append(f"The judge could not be asked about {failed} pairs: {compared.trouble}")
+    if silent := sum(1 for said in compared.said.values() if said.value is None or said.swapped is None):
+        notes.append(f"The judge could not tell of {silent} pairs in one order at the least.")
+    found = _certificate(judge, answers, answers.things, items, notes, terms)
+    # Pairs of candidates are no systems that could be ranked by how often the first wins.
+    return msgspec.structs.replace(found, ranking=())
+
+
+def _certificate(
+    judge: Judge | PairJudge,
+    answers: Answers,
+    things: Sequence[Thing],
+    items: Sequence[Item],
+    told: Sequence[str],
+    terms: Terms,
+) -> Certificate:
+    if all(item.judge is None for item in items):
+        raise BadRequest(f"The judge {judge.name!r} could not tell of any answer: there is nothing to certify.")
+    notes = [*told]
+    if not answers.of.frozen_at:
+        notes.insert(0, f"{answers.of.id} is a draft: `rungwise eval freeze {answers.of.name}` holds it still.")
+    synthetic = sum(1 for thing in things if thing.example is not None and thing.example.synthetic)
     if synthetic:
-        notes.append(f"To questions that a model wrote: {synthetic} of the {len(items)} answers.")
+        notes.append(f"To questions that a model wrote: {synthetic} of the {len(items)} items.")
     return certify(
         Graded(tuple(items), tuple(notes)), terms, judge_hash=judge.hash, grades_hash=answers.of.hash or answers.of.id
     )
 
 
-def certified_of(judge: Judge, answers: Answers, certificate: Certificate, traffic: Traffic) -> Certified:
+def certified_of(judge: Judge | PairJudge, answers: Answers, certificate: Certificate, traffic: Traffic) -> Certified:
     """The certificate as it is kept."""
     of = answers.of
     return Certified(

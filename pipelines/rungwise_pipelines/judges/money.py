@@ -1,14 +1,15 @@
 """What judging will cost, told before it is spent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
 from rungwise_server.evals import Answered
+from rungwise_server.judging.judges.preferring import Preferring
 from rungwise_server.judging.judges.programs import PassFrom
 from rungwise_server.judging.judges.prompted import Prompted
-from rungwise_server.protocols import Judge
-from rungwise_server.types import Price, Usage
+from rungwise_server.protocols import Judge, PairJudge
+from rungwise_server.types import Message, Price, Usage
 
 _BYTES = 3.6
 """Bytes of UTF-8 a token, over the languages at hand; a model's own count is in the log afterwards."""
@@ -53,7 +54,18 @@ def estimate(judge: Judge, answers: Iterable[Answered]) -> Estimate:
     model = model_of(judge)
     if model is None:
         return Estimate()
-    sizes = [sum(len(m.text.encode()) for m in model.messages(answered)) for answered in answers]
+    return _of([model.messages(answered) for answered in answers], model.price)
+
+
+def estimate_pairs(judge: PairJudge, pairs: Iterable[tuple[Answered, Answered]]) -> Estimate:
+    """What asking `judge` about each of `pairs`, in both orders, will cost. Nothing for programs."""
+    if not isinstance(judge, Preferring):
+        return Estimate()
+    asked = [judge.messages(*order) for first, second in pairs for order in ((first, second), (second, first))]
+    return _of(asked, judge.price)
+
+
+def _of(asked: Sequence[Sequence[Message]], price: Price | None) -> Estimate:
+    sizes = [sum(len(message.text.encode()) for message in messages) for messages in asked]
     usage = Usage(int(sum(sizes) / _BYTES), _VERDICT * len(sizes))
-    price: Price | None = model.price
     return Estimate(len(sizes), usage.input_tokens, usage.output_tokens, price.of(usage) if price else None)
