@@ -291,6 +291,18 @@ async def test_killed_at_any_moment_it_goes_on(house: House, config: Path, upstr
 
 
 @pytest.mark.slow
+async def test_two_at_once_pay_once(house: House, config: Path, upstream: FakeUpstream) -> None:
+    upstream.script = lambda seen: msgspec.structs.replace(script(seen), hang=0.3)
+    await fill(house, *(an_example(n) for n in range(4)))
+    await house.close()
+    order = ("run", "sums", "--candidates", "poor", "--json")
+    first, second = await asyncio.gather(command(config, *order), command(config, *order))
+    assert sorted((first[0], second[0])) == [0, 1]
+    assert "are being run by process" in (first if first[0] else second)[2]
+    assert len(upstream.requests) == 4
+
+
+@pytest.mark.slow
 async def test_what_is_dear_is_not_begun_unasked(house: House, config: Path, upstream: FakeUpstream) -> None:
     await fill(house, *(an_example(n) for n in range(20)))
     await house.close()

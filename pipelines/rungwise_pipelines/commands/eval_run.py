@@ -77,6 +77,16 @@ def run(
 
 
 async def _run(settings: "Settings", order: "Order", yes: bool, metric: str, html: Path | None, as_json: bool) -> bool:
+    from rungwise_pipelines.lease import lease
+
+    # Two that ask the same at once would pay for it twice, and the log keeps one.
+    with lease(settings.home, "eval", order.workload, f"candidates of {order.workload!r} are being run"):
+        return await _run_alone(settings, order, yes, metric, html, as_json)
+
+
+async def _run_alone(
+    settings: "Settings", order: "Order", yes: bool, metric: str, html: Path | None, as_json: bool
+) -> bool:
     from rungwise_pipelines.evaluation.job import carry_out, prepare
     from rungwise_pipelines.evaluation.report import report_of
     from rungwise_pipelines.progress import on_stderr
@@ -104,12 +114,12 @@ async def _run(settings: "Settings", order: "Order", yes: bool, metric: str, htm
     finally:
         await house.close()
     found = report_of(ran, prepared.set, prepared.examples, metric)
-    write_page(found, html)
     if as_json:
         emit_report(found, outcome)
     else:
         show_report(found, whole=False)
     _advise(ran, outcome, settings.ledger.currency)
+    write_page(found, html)
     return not outcome.failures and not outcome.left and not outcome.ungraded
 
 

@@ -5,11 +5,11 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
-from rungwise_pipelines.ingest.lease import lease
 from rungwise_pipelines.ingest.prepare import Parser
 from rungwise_pipelines.ingest.progress import Progress
 from rungwise_pipelines.ingest.report import IngestReport
 from rungwise_pipelines.ingest.sync import Source, Sync
+from rungwise_pipelines.lease import lease
 from rungwise_server.config.settings import Settings
 from rungwise_server.errors import IndexBusy, RungwiseError, Unavailable, UpstreamError
 from rungwise_server.protocols import Embedder, PassageIndex
@@ -48,7 +48,8 @@ async def run(
     report = IngestReport()
     with ExitStack() as leases:
         for source in sources:
-            leases.enter_context(lease(settings.home, source.connector.name))
+            name = source.connector.name
+            leases.enter_context(lease(settings.home, "ingest", name, f"source {name!r} is being ingested"))
         async with _opened(settings, embedder, parser, progress) as sync:
             try:
                 if rebuild:

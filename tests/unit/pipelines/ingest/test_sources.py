@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rungwise_pipelines.ingest.lease import lease
 from rungwise_pipelines.ingest.sources import configured, from_path
 from rungwise_server.config.settings import Settings, SourceSettings
-from rungwise_server.errors import ConfigError, Conflict
+from rungwise_server.errors import ConfigError
 
 
 def test_sources_of_the_configuration(tmp_path: Path) -> None:
@@ -50,12 +49,3 @@ def test_a_path_is_one_source_in_every_run_and_another_one_in_another_collection
     assert one != from_path(Path("a/docs"), "other", []).connector.name
     with pytest.raises(ConfigError, match="nothing at nowhere"):
         from_path(Path("nowhere"), "kb", [])
-
-
-def test_a_source_is_ingested_by_one_process_at_a_time(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with lease(home, "path:docs/é-1"), lease(home, "path:docs/e-1"), pytest.raises(Conflict, match="by process"):  # noqa: SIM117
-        with lease(home, "path:docs/é-1"):
-            pass
-    with lease(home, "path:docs/é-1"):
-        pass

@@ -1,4 +1,4 @@
-"""One run of a source at a time, on one machine."""
+"""One run of the same thing at a time, on one machine."""
 
 import fcntl
 import os
@@ -11,24 +11,22 @@ from rungwise_server.errors import Conflict
 
 
 @contextmanager
-def lease(home: Path, source: str) -> Iterator[None]:
-    """Hold the source while the block runs; the operating system lets go of it when the process dies.
+def lease(home: Path, kind: str, name: str, told: str) -> Iterator[None]:
+    """Hold `name` of its kind while the block runs; the operating system lets go of it when the process dies.
 
     Raises:
-        Conflict: another process holds it.
+        Conflict: another process holds it; the message begins with `told` and names the process.
     """
     home.mkdir(parents=True, exist_ok=True)
-    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in source)[:80]
-    path = home / f"ingest-{name}-{blake2b(source.encode(), digest_size=4).hexdigest()}.lock"
+    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)[:80]
+    path = home / f"{kind}-{safe}-{blake2b(name.encode(), digest_size=4).hexdigest()}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 20).decode(errors="replace").strip() or "?"
-            raise Conflict(
-                f"source {source!r} is being ingested by process {holder}: wait for its end, or stop it"
-            ) from None
+            raise Conflict(f"{told} by process {holder}: wait for its end, or stop it") from None
         os.truncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         yield
