@@ -82,7 +82,9 @@ def certify(
     _show(certificate, ids=bool(grades))
     if answers:
         _next(certificate, answers, name)
-    if told:
+    if told and told.verdict == "do not use":
+        say(f"Kept as {told.id}: nothing leans on {name} on {told.workload} until a better one is kept.")
+    elif told:
         say(f"Kept as {told.id}: valid for {told.workload} until the judge or the traffic changes.")
 
 

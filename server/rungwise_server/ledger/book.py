@@ -92,7 +92,7 @@ def page_of(evidence: Evidence, facts: Facts, volumes: Sequence[Volume] = ()) ->
         cases,
         advise(ground, rung, today, plans, cases),
         simulate(ground, rung, volumes) if volumes else None,
-        _notes(evidence, traffic),
+        _notes(evidence, traffic, facts),
     )
 
 
@@ -134,8 +134,15 @@ def _spent(evidence: Evidence, traffic: Traffic) -> tuple[Line, ...]:
     return sheet.lines
 
 
-def _notes(evidence: Evidence, traffic: Traffic) -> tuple[str, ...]:
+def _notes(evidence: Evidence, traffic: Traffic, facts: Facts) -> tuple[str, ...]:
     notes = []
+    asked = [facts.candidates[row.candidate] for row in traffic.candidates if row.candidate in facts.candidates]
+    foreign = [one.name for one in asked if one.price is not None and not one.price_from.startswith("candidates.")]
+    if foreign and facts.terms.currency != "USD":
+        notes.append(
+            f"{', '.join(foreign)}: prices of litellm's table are in USD, and are added up here as if they were "
+            f"{facts.terms.currency}. A `price` in the configuration mends it."
+        )
     if traffic.unpriced:
         notes.append(
             f"Of {traffic.unpriced:,} of {traffic.requests:,} answers the cost is not known (failed ones among "

@@ -57,7 +57,7 @@ def _field(segments: Sequence[Segment], candidates: Sequence[str]) -> Case:
         return Case("field", True, f"{_all(tuple(graded))} below the target: {names}.{also}")
     if segments and not uneven:
         return Case(
-            "field", False, "No language or topic is the weak one: in all that was graded, the target is missed."
+            "field", False, "No language or topic is the weak one: the target is missed in all that was graded."
         )
     unknown = [one for one in segments if one.standing == "unknown"]
     if unknown or not segments:

@@ -151,7 +151,8 @@ def of_grades(
         return None
     estimates = estimates_of(columns_of(items), threshold=0.5, level=LEVEL)
     if people and judge:
-        note = f"the judge {name} graded {counts[judge]:,} answers, people {people:,}; {standing.certificate}: {standing.why}"
+        who = f"the judge {name} graded {counts[judge]:,} answers, people {people:,}"
+        note = f"{who}; {standing.certificate}: {standing.why}"
         found = _from(estimates.quality, "corrected", people, rubric, note)
         return replace(found, judge=judge, certificate=standing.certificate, verdict=standing.verdict)
     if people and estimates.humans_alone:

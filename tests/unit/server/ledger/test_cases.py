@@ -56,7 +56,7 @@ def test_where_all_is_weak_no_part_is_the_weak_one() -> None:
     assert {one.standing for one in parts} == {"weak"}
     field, *_ = cases_of(parts, (), (), 0.0)
     assert field.found is False
-    assert "in all that was graded" in field.told
+    assert "missed in all that was graded" in field.told
     field, *_ = cases_of(segments_of(evidence(graded("de", 40, 10), graded("en", 200, 195)), 0.9), (), (), 0.0)
     assert field.found
 
@@ -138,6 +138,17 @@ async def test_what_nobody_knows_the_price_of_saves_nobody_knows_what(
     assert page.cases[2].found is None
     assert "not known" in html_of([page])
     assert page_json(page)["rungs"]
+
+
+async def test_prices_in_another_currency_are_told(pages_of: PagesOf, answers: list[LogRecord], facts: Facts) -> None:
+    listed = replace(facts.candidates["frontier"], price_from="litellm's table of prices")
+    euros = Facts(facts.workloads, {"frontier": listed}, Terms(currency="EUR"))
+    (page,) = await pages_of(answers, among=euros)
+    assert page.notes[0].startswith("frontier: prices of litellm's table are in USD")
+    (page,) = await pages_of(answers, among=replace(euros, terms=Terms()))
+    assert page.notes == ()
+    (page,) = await pages_of(answers, among=replace(facts, terms=Terms(currency="EUR")))
+    assert page.notes == ()
 
 
 async def test_what_failed_is_mended_first(pages_of: PagesOf, answers: list[LogRecord]) -> None:
