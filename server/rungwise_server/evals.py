@@ -139,3 +139,15 @@ class Preference(Struct, frozen=True):
     """Of the two shown in the other order, still of the same first answer: what differs is the order's doing."""
     reason: str = ""
     swapped_reason: str = ""
+
+    @property
+    def share(self) -> float | None:
+        """The mean of both orders, in which no place is favoured; None where it could not tell in one of them."""
+        return None if self.value is None or self.swapped is None else (self.value + self.swapped) / 2
+
+
+class Checked(Struct, frozen=True):
+    """Whether a draft may go out as the answer, and why, in words that fit behind the name of who wrote it."""
+
+    holds: bool
+    why: str

@@ -118,6 +118,10 @@ async def test_a_known_position_bias_stands_on_the_certificate(home: Path, upstr
     consistency = certificate["biases"]["consistency"]
     assert consistency["low"] < 1 - SEDUCED < consistency["high"]
     assert any("favours the answer shown first" in reason for reason in certificate["reasons"])
+    # What the place does is not put down to length, or to who wrote the answer shown there.
+    for name in ("length", "own"):
+        assert certificate["biases"][name]["low"] <= 0 <= certificate["biases"][name]["high"]
+    assert certificate["judge_bias"]["low"] <= 0 <= certificate["judge_bias"]["high"]
     assert len(upstream.requests) == 2 * PAIRS
 
 

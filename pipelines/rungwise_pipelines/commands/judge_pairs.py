@@ -24,7 +24,7 @@ _SHOWN = 90
 def compare(settings: "Settings", name: str, ref: str, show: int, max_cost: float | None, as_json: bool) -> None:
     """Let a judge of pairs compare the candidates' answers to an eval set, and show what it says."""
     judge, answers, compared = asyncio.run(_compared(settings, name, ref, max_cost))
-    told = {thing.id: _share(compared.said[thing.id]) for thing in answers.things if thing.id in compared.said}
+    told = {thing.id: compared.said[thing.id].share for thing in answers.things if thing.id in compared.said}
     systems: dict[tuple[str, ...], list[Thing]] = defaultdict(list)
     for thing in answers.things:
         if told.get(thing.id) is not None:
@@ -64,13 +64,8 @@ async def _compared(
             return judge_id(judge), answers, await compare_all(judge, answers.things, room.log, shown)
 
 
-def _share(said: "Preference") -> float | None:
-    """Of the first answer, over both orders."""
-    return None if said.value is None or said.swapped is None else (said.value + said.swapped) / 2
-
-
 def _row(names: tuple[str, ...], said: "Sequence[Preference]") -> Mapping[str, object]:
-    shares = [share for one in said if (share := _share(one)) is not None]
+    shares = [share for one in said if (share := one.share) is not None]
     return {
         "first": names[0],
         "second": names[1],

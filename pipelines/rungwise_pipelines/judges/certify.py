@@ -83,7 +83,8 @@ def items_of_pairs(judge: PairJudge, answers: Answers, compared: Compared) -> li
         items.append(
             msgspec.structs.replace(
                 item_of(thing, people, ""),
-                judge=said.value,
+                judge=said.share,
+                straight=said.value,
                 swapped=said.swapped,
                 lengths=(first, second),
                 own_first=thing.candidates[0] == own if own in thing.candidates else None,
@@ -100,12 +101,12 @@ def certificate_of_pairs(judge: PairJudge, answers: Answers, compared: Compared,
     """
     items = items_of_pairs(judge, answers, compared)
     notes = [
-        "Each item is a pair, asked about in both orders; a grade is the share of the win of the candidate named "
-        "first, and agreement and quality are of the order with that one shown first."
+        "Each item is a pair; a grade is the share of the win of the candidate named first. The judge was asked in "
+        "both orders, and its grade is their mean."
     ]
     if failed := compared.failed:
         notes.append(f"The judge could not be asked about {failed} pairs: {compared.trouble}")
-    if silent := sum(1 for said in compared.said.values() if said.value is None or said.swapped is None):
+    if silent := sum(1 for said in compared.said.values() if said.share is None):
         notes.append(f"The judge could not tell of {silent} pairs in one order at the least.")
     found = _certificate(judge, answers, answers.things, items, notes, terms)
     # Pairs of candidates are no systems that could be ranked by how often the first wins.

@@ -42,7 +42,10 @@ class Biases(Struct, frozen=True):
 
 def biases_of(items: Sequence[Item], level: float) -> Biases:
     """Every bias that the items can tell of."""
-    both = [(item.judge, item.swapped) for item in items if item.judge is not None and item.swapped is not None]
+    straight = [item.judge if item.straight is None else item.straight for item in items]
+    both = [
+        (a, item.swapped) for a, item in zip(straight, items, strict=True) if a is not None and item.swapped is not None
+    ]
     asked = [(item, item.judge, item.human) for item in items if item.judge is not None and item.human is not None]
     longer = [
         (judge - human) * (1 if item.lengths[0] > item.lengths[1] else -1)

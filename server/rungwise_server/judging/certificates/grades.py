@@ -42,6 +42,8 @@ class Item(Struct, frozen=True):
     own: bool | None = None
     """Whether the judge's own model wrote the answer."""
     swapped: float | None = None
+    straight: float | None = None
+    """In a pair whose `judge` is the mean of both orders: its grade in the order that is not `swapped`."""
     lengths: tuple[float, float] | None = None
     own_first: bool | None = None
     """In a pair: the judge's own model wrote the first answer (True), the second (False), neither or both (None)."""

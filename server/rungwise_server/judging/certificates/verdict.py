@@ -92,7 +92,7 @@ def _of_biases(biases: Biases) -> list[str]:
     told = []
     if (position := biases.position) and not position.low <= 0 <= position.high:
         where = "first" if position.low > 0 else "second"
-        told.append(f"It favours the answer shown {where}: ask in both orders and take the mean.")
+        told.append(f"It favours the answer shown {where}: the mean of both orders favours neither.")
     if (length := biases.length) and not length.low <= 0 <= length.high:
         told.append(f"It likes {'long' if length.low > 0 else 'short'} answers more than people do.")
     if (own := biases.own) and not own.low <= 0 <= own.high:
