@@ -135,7 +135,12 @@ async def test_for_people(home: Path) -> None:
     assert "<svg" in (home / "page.html").read_text()
     result = await judge("grade", "strict", "--eval", "support")
     assert "24 of 24 answers graded, 0 of them now" in result.stdout
-    assert (await judge("list")).stdout.count("strict") >= 1
+    lines = (await judge("list")).stdout.splitlines()
+    assert len([line for line in lines if line.startswith("strict ")]) == 1
+    assert [line.split()[-2:] for line in lines if line.startswith("f1 ")] == [["never", "certified"]]
+    wrong = await judge("list", "--workload", "nobody")
+    assert wrong.exit_code == 1
+    assert "There are: support" in wrong.stderr
 
 
 async def test_a_program_needs_no_model(home: Path, upstream: FakeUpstream) -> None:

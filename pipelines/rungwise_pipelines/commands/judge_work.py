@@ -11,6 +11,7 @@ from rungwise_pipelines.commands.judge_pairs import compare
 from rungwise_pipelines.commands.options import Config, Json, settings_of
 from rungwise_pipelines.commands.output import emit, note, say, table
 from rungwise_pipelines.progress import on_stderr
+from rungwise_server.errors import NotFound
 
 if TYPE_CHECKING:
     from rungwise_pipelines.judges.answers import Answers
@@ -35,11 +36,15 @@ def list_judges(
     if as_json:
         emit([_row(*row) for row in rows])
         return
-    shown = [
-        (judge.name, kind, judge.rubric, judge.hash, of, standing.word, standing.why)
-        for judge, kind, of, standing in rows
-    ]
-    table(("judge", "kind", "rubric", "hash", "workload", "certificate", ""), shown, {"expired": "yellow"})
+    certified = {judge.name for judge, _, _, standing in rows if standing.word != "none"}
+    shown: dict[tuple[str, str], tuple[str, ...]] = {}
+    for judge, kind, of, standing in rows:
+        told = (judge.name, kind, judge.rubric, judge.hash)
+        if workload or standing.word != "none":
+            shown[judge.name, of] = (*told, of, standing.word, standing.why)
+        elif judge.name not in certified:
+            shown[judge.name, ""] = (*told, "", "none", "never certified")
+    table(("judge", "kind", "rubric", "hash", "workload", "certificate", ""), shown.values(), {"expired": "yellow"})
 
 
 async def _standings(settings: "Settings", workload: str) -> "Sequence[Row]":
@@ -47,6 +52,9 @@ async def _standings(settings: "Settings", workload: str) -> "Sequence[Row]":
     from rungwise_server.bootstrap import judge_settings
 
     kinds = judge_settings(settings)
+    if workload and workload not in settings.workloads:
+        there = ", ".join(settings.workloads)
+        raise NotFound(f"There is no workload {workload!r}. There are: {there}.", param="workload")
     async with open_room(settings) as room:
         judges: list[tuple[str, Judge | PairJudge]] = [*room.judges.items(), *room.pairs.items()]
         return [
