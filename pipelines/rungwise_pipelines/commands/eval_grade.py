@@ -192,7 +192,7 @@ def _tell(ended: "Ended", pile: "Pile", caller: "Caller", as_json: bool) -> None
                 ("candidate" if summary.mode == "single" else "wins", "quality", "interval", "graded", "of"),
                 [
                     (
-                        " against ".join(standing.candidates),
+                        " against ".join(standing.candidates) + (", synthetic" if standing.synthetic else ""),
                         *_percent(standing.quality),
                         str(standing.graded),
                         str(standing.things),

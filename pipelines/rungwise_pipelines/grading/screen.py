@@ -119,7 +119,10 @@ def line_of(standing: Standing, *, named: bool) -> str:
         said += f": {estimate} %, {low} to {high} %"
     if len(standing.candidates) > 1:
         first, second = standing.candidates
-        return f"{first} wins against {second}, {said}"
+        written = " on questions that a model wrote" if standing.synthetic else ""
+        return f"{first} wins against {second}{written}, {said}"
+    if standing.synthetic:
+        said = f"questions that a model wrote, {said}"
     return f"{standing.candidates[0]}, {said}" if named else said
 
 

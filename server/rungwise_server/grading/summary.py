@@ -1,4 +1,7 @@
-"""What the grades tell so far: each candidate's quality with its interval, after five grades as after five hundred."""
+"""What the grades tell so far: each candidate's quality with its interval, after five grades as after five hundred.
+
+Answers to questions that a model wrote count by themselves, never together with real ones.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -40,8 +43,8 @@ class Standing(Struct, frozen=True):
     """Answers, or pairs, that there are."""
     graded: int
     """Of them, those that a person graded."""
-    synthetic: int
-    """Of the graded ones, those whose question a model wrote."""
+    synthetic: bool
+    """Whether these are the questions that a model wrote, or the real ones."""
     quality: Interval | None
     """Of answers like these, by people's grades and, where there is a judge, its own. None without a person's grade."""
     people: Interval | None
@@ -60,27 +63,28 @@ class Summary(Struct, frozen=True):
 
 def summary_of(things: Sequence[Thing], grades: Counted, rubric: str, mode: Mode) -> Summary:
     """What `grades` say of `things`."""
-    systems: dict[tuple[str, ...], list[Thing]] = defaultdict(list)
+    systems: dict[tuple[bool, tuple[str, ...]], list[Thing]] = defaultdict(list)
     for thing in things:
-        systems[thing.candidates].append(thing)
+        synthetic = thing.example is not None and thing.example.synthetic
+        systems[synthetic, thing.candidates].append(thing)
     judge = judge_of(things, grades)
     said = [people_of(grades.get(thing.id, {}), thing.answers[0].id) for thing in things]
     return Summary(
         rubric,
         mode,
-        tuple(_standing(names, own, grades, judge) for names, own in sorted(systems.items())),
+        tuple(_standing(names, synthetic, own, grades, judge) for (synthetic, names), own in sorted(systems.items())),
         among_people([by for by in said if by], LEVEL),
     )
 
 
-def _standing(names: tuple[str, ...], things: Sequence[Thing], grades: Counted, judge: str) -> Standing:
+def _standing(
+    names: tuple[str, ...], synthetic: bool, things: Sequence[Thing], grades: Counted, judge: str
+) -> Standing:
     items = [item_of(thing, grades.get(thing.id, {}), judge) for thing in things]
     told = [item for item in items if item.human is not None or item.judge is not None]
     people = [item for item in items if item.human is not None]
-    asked = {item.id for item in people}
-    synthetic = sum(thing.example is not None and thing.example.synthetic for thing in things if thing.id in asked)
     if not told:
-        return Standing(names, len(things), 0, 0, None, None)
+        return Standing(names, len(things), 0, synthetic, None, None)
     certificate = certify(Graded(tuple(told)), TERMS)
     estimates, judged = certificate.estimates, sum(item.judge is not None for item in told)
     quality = estimates.quality if judged else estimates.humans_alone

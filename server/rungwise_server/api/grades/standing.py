@@ -41,7 +41,9 @@ class CandidateStanding(BaseModel):
     over: str | None
     answers: int = Field(description="Answers, or pairs, that there are.")
     graded: int = Field(description="Of them, those that a person graded.")
-    synthetic: int = Field(description="Of the graded, those whose question a model wrote.")
+    synthetic: bool = Field(
+        description="Whether these are answers to questions that a model wrote: they count by themselves."
+    )
     quality: IntervalObject | None = Field(description="Of answers like these: people's grades, with a judge's help.")
     people: IntervalObject | None = Field(description="By people's grades alone.")
     judge: JudgeStanding | None

@@ -1,9 +1,13 @@
 """What grades tell: an interval from the first on, people and judge together, and how far people agree."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
+from rungwise_pipelines.grading.screen import line_of
+from rungwise_server.evals import Example
 from rungwise_server.grading.counting import counted
 from rungwise_server.grading.people import among_people
 from rungwise_server.grading.summary import Summary, summary_of
@@ -23,7 +27,7 @@ def things_of(candidate: str, count: int) -> list[Thing]:
     return [Thing(f"q{n}", (answer,)) for n, answer in enumerate(answers)]
 
 
-def said(things: list[Thing], values: list[float | None], who: Caller = ANA, judge: str = "") -> list[Grade]:
+def said(things: Sequence[Thing], values: Sequence[float | None], who: Caller = ANA, judge: str = "") -> list[Grade]:
     return [
         a_grade(f"{who.user}{judge}{t.id}", t.answers[0].id, caller=who, value=value, judge=judge)
         for t, value in zip(things, values, strict=False)
@@ -89,6 +93,17 @@ def test_candidates_stand_apart_and_a_pair_tells_of_the_first_one() -> None:
     assert standing.graded == 4
     assert standing.quality is not None
     assert standing.quality.estimate == pytest.approx(3.5 / 4)
+
+
+def test_questions_that_a_model_wrote_count_by_themselves() -> None:
+    things = things_of("x", 8)
+    written = Example("ex-1", (), ANA, "docs")
+    things[4:] = [Thing(t.question, t.answers, replace(written, id=f"ex-{n}")) for n, t in enumerate(things[4:])]
+    grades = said(things, [1.0] * 4 + [0.0] * 4)
+    apart = [(s.synthetic, s.things, s.quality and s.quality.estimate) for s in told(things, grades).standings]
+    assert apart == [(False, 4, 1.0), (True, 4, 0.0)]
+    lines = [line_of(standing, named=True) for standing in told(things, grades).standings]
+    assert ["a model wrote" in line for line in lines] == [False, True]
 
 
 def test_agreement_of_two_people_is_the_textbooks() -> None:
