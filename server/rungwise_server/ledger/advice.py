@@ -108,9 +108,12 @@ def _money(ground: Ground, plans: Sequence[Plan], rung: Rung, more: int) -> tupl
     stay = f"Stay on the rung {named(rung)}"
     good = next((plan for plan in plans if pays(plan)), None)
     if good is not None:
-        does = f"it would save {money(good.saving, currency)} a year and pay back in {months(good.payback)}"
+        does = (
+            f"once it serves it would save {money(good.saving, currency)} a year and pay back in {months(good.payback)}"
+        )
         if known:
-            return "climb", good.rung, f"Climb to {named(good.rung)}: {does}."
+            check = "Give it what an eval run shows that it answers as well."
+            return "climb", good.rung, f"Climb to {named(good.rung)}: {does}. {check}"
         told = f"Grade {more} answers first: {named(good.rung)} looks worth it ({does}), but without grades nobody can "
         return "measure", good.rung, f"{told}tell whether its answers are as good."
     maybe = next((plan for plan in plans if may_pay(plan)), None)
