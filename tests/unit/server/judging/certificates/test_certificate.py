@@ -214,6 +214,25 @@ def test_biases() -> None:
     assert biases_of([Item("a", 1.0, 1.0)], 0.95).position is None
 
 
+def test_the_mean_of_both_orders_keeps_the_place_out_of_length_and_author() -> None:
+    """The first answer is always the longer one, the judge's own, and shown first: one order tells them not apart."""
+    rng = np.random.default_rng(7)
+    one, both = [], []
+    for i in range(200):
+        human, seduced = float(rng.random() < 0.5), rng.random() < 0.4
+        judge, swapped = (1.0, 0.0) if seduced else (human, human)
+        item = Item(str(i), judge, human, swapped=swapped, lengths=(2.0, 1.0), own_first=True)
+        one.append(item)
+        both.append(msgspec.structs.replace(item, judge=(judge + swapped) / 2, straight=judge))
+    alone, mean = biases_of(one, 0.95), biases_of(both, 0.95)
+    assert (mean.position, mean.consistency) == (alone.position, alone.consistency)
+    assert alone.length
+    assert alone.length.low > 0
+    for bias in (mean.length, mean.own):
+        assert bias
+        assert bias.low < 0 < bias.high
+
+
 def test_no_bias_is_found_where_there_is_none() -> None:
     """Each interval leaves 0 out about as seldom as its level says."""
     rng = np.random.default_rng(6)
