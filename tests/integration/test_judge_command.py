@@ -150,6 +150,25 @@ async def test_a_program_needs_no_model(home: Path, upstream: FakeUpstream) -> N
     assert not upstream.requests
 
 
+async def test_the_ledger_believes_a_judge_by_its_certificate(home: Path) -> None:
+    """Grades of people and of a judge: without a certificate the judge does not count, with one it is named."""
+    await told("grade", "ticket", "--eval", "support")
+    before = await quality_in_the_ledger()
+    assert (before["how"], before["people"], before["certificate"]) == ("people", GRADED, "")
+    assert "never certified on support" in before["note"]
+    certificate = await told("certify", "ticket", "--eval", "support")
+    after = await quality_in_the_ledger()
+    assert (after["how"], after["people"], after["certificate"]) == ("corrected", GRADED, certificate["certificate"])
+    assert after["judge"].startswith("ticket@")
+    assert after["verdict"] == certificate["verdict"]
+
+
+async def quality_in_the_ledger() -> Any:
+    shown = await asyncio.to_thread(CliRunner().invoke, app, ["ledger", "support", "--json"])
+    assert shown.exit_code == 0, shown.output
+    return json.loads(shown.stdout)[0]["quality"]
+
+
 async def test_what_to_grade_next(home: Path) -> None:
     queue = await told("queue", "ticket", "--eval", "support", "--limit", "3")
     assert len(queue) == 3

@@ -112,7 +112,7 @@ def _money(ground: Ground, plans: Sequence[Plan], rung: Rung, more: int) -> tupl
             f"once it serves it would save {money(good.saving, currency)} a year and pay back in {months(good.payback)}"
         )
         if known:
-            check = "Give it what an eval run shows that it answers as well."
+            check = "Give it only what an eval run shows it to answer as well."
             return "climb", good.rung, f"Climb to {named(good.rung)}: {does}. {check}"
         told = f"Grade {more} answers first: {named(good.rung)} looks worth it ({does}), but without grades nobody can "
         return "measure", good.rung, f"{told}tell whether its answers are as good."

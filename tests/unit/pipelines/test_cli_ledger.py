@@ -69,6 +69,13 @@ def test_for_people(home: Path) -> None:
     assert (home / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_it_fits_a_terminal(home: Path) -> None:
+    done = run("support", "--simulate", "10x,1000000/day")
+    assert done.exit_code == 0, done.output
+    assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 90
+    assert max(len(line) for line in done.stdout.splitlines() if line.startswith("  - ")) <= 80
+
+
 def test_for_programs(home: Path) -> None:
     done = run("support", "--json", "--since", "30d")
     assert done.exit_code == 0, done.output
