@@ -11,7 +11,7 @@ from rungwise_server.citing import Citer
 from rungwise_server.errors import RungwiseError, StreamBroken, UpstreamError
 from rungwise_server.prompt import Prompt
 from rungwise_server.records import Choice, Inference, Outcome
-from rungwise_server.types import ChatRequest, Citation, Delta, Passage, Question, Route, ToolCall, Usage
+from rungwise_server.types import ChatRequest, Citation, Delta, Passage, Question, Route, ToolCall, Usage, new_id
 
 
 class _Draft:
@@ -49,8 +49,13 @@ class Answer:
         surface: str,
         record: Callable[[Inference], Awaitable[None]],
         cost: Callable[[str, Usage | None], float | None],
+        beside: str = "",
     ) -> None:
-        """`record` takes the row; `cost` prices a candidate's usage, None where that is not known."""
+        """`record` takes the row; `cost` prices a candidate's usage, None where that is not known. `beside`: see
+        Inference.
+        """
+        self._beside = beside
+        self._beside_cost: float | None = 0.0
         self._record = record
         self._cost = cost
         self._request = request
@@ -82,6 +87,37 @@ class Answer:
             for d in drafts
             if d.texts or d.calls or d.finish
         )
+
+    @property
+    def cost(self) -> float | None:
+        """What it cost so far, its drafts included; None where that is not known."""
+        own = self._cost(self.candidate, self.usage)
+        if self._beside_cost == 0.0 or (own is None and self.usage is not None):
+            return own
+        return None if self._beside_cost is None else self._beside_cost + (own or 0.0)
+
+    def draft(self, candidate: str) -> "Answer":
+        """An answer of `candidate` to the same question that nobody may be given: it is held, and logged apart."""
+        request = replace(self._request, id=new_id("draft"))
+        draft = Answer(request, self._question, "draft", self._record, self._cost, self.id)
+        draft.route, draft.passages, draft.candidate = self.route, self.passages, candidate
+        return draft
+
+    async def hold(self, deltas: AsyncIterator[Delta]) -> tuple[Delta, ...]:
+        """All of an answer at once, not logged yet. Raises what the model raises, before its first delta or after."""
+        await self.start(deltas, self.candidate)
+        assert self._first is not None
+        held = [self._first]
+        held += [delta async for delta in deltas]
+        citer = Citer(self.passages) if self.passages else None
+        for delta in held:
+            self._took(delta, citer)
+        return tuple(held)
+
+    def pay(self, draft: "Answer") -> None:
+        """A draft of this answer was for nothing: this one costs so much more."""
+        cost = draft.cost
+        self._beside_cost = None if self._beside_cost is None or cost is None else self._beside_cost + cost
 
     async def start(self, deltas: AsyncIterator[Delta], candidate: str) -> None:
         """Step 6: wait for the first delta."""
@@ -158,10 +194,11 @@ class Answer:
                 outcome=outcome,
                 error=error,
                 usage=self.usage,
-                cost=self._cost(self.candidate, self.usage),
+                cost=self.cost,
                 first_ms=self._first_ms,
                 total_ms=(time.perf_counter() - self._began) * 1000,
                 housekeeping=question.housekeeping,
+                beside=self._beside,
             )
         )
 
@@ -173,9 +210,10 @@ class Answer:
     ) -> None:
         if not self._logged:
             # Shielded: a caller who left must not cancel the row that says so.
-            await asyncio.shield(self._close())
+            await asyncio.shield(self.leave())
 
-    async def _close(self) -> None:
+    async def leave(self) -> None:
+        """Abort the model, and log that the caller left."""
         close = getattr(self._deltas, "aclose", None)
         if close is not None:
             await close()

@@ -5,7 +5,8 @@
 3. retrieve passages that the caller may read;
 4. route: choose a candidate;
 5. compose the prompt: the candidate's system text, the passages as data;
-6. call the model and wait for its first delta, so that a failure before it is still an honest HTTP error;
+6. call the model and wait for its first delta, so that a failure before it is still an honest HTTP error; where the
+   route says whom to turn to else, the answer is held back until it is verified (`cascade`);
 7. pass deltas on, adding citations as their markers appear;
 8. log what was asked, found, chosen, answered and spent, whatever the outcome.
 
@@ -14,14 +15,16 @@ The engine knows protocols only. Online requests, the page and batch jobs all co
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from rungwise_server.answer import Answer
+from rungwise_server.cascade import Call, drafted
 from rungwise_server.errors import NotFound, RungwiseError
 from rungwise_server.prompt import Prompt, compose
-from rungwise_server.protocols import ChatModel, InferenceLog, Retriever, Router
+from rungwise_server.protocols import ChatModel, InferenceLog, Retriever, Router, Verifier
 from rungwise_server.question import features, is_housekeeping, search_query
 from rungwise_server.records import Inference
 from rungwise_server.types import Caller, ChatRequest, Passage, Price, Question, Search, Usage
@@ -46,6 +49,8 @@ class Workload(Struct, frozen=True):
     prompt: Prompt | None = None
     retriever: Retriever | None = None
     passages: int = 6
+    verifier: Verifier | None = None
+    """Verifies the drafts of a cascade; without one there is none."""
 
 
 class Engine:
@@ -104,15 +109,13 @@ class Engine:
             passages = await self._retrieve(request.search, question, workload)
             answer.passages = tuple(passages or ())
             answer.route = await router.route(question, answer.passages)
-            candidate = self.candidates[answer.route.candidate]
-            fallback = self._grounding if request.search is not None and passages is not None else None
-            prompt = None if question.housekeeping else candidate.prompt or workload.prompt or fallback
-            asked = request
-            if prompt is not None or passages is not None:
-                messages = compose(prompt, request.messages, passages) if candidate.generates else request.messages
-                asked = replace(request, messages=messages, query=question.query, passages=answer.passages)
-            answer.prompt = prompt if candidate.generates else None
-            await answer.start(candidate.model.stream(asked), candidate.name)
+            ask = partial(self._call, request, question, workload, passages)
+            if answer.route.then and workload.verifier is not None:
+                call = await drafted(answer, request, workload.verifier, workload.name, caller, ask)
+            else:
+                call = ask(answer.route.candidate)
+            answer.prompt = call.prompt
+            await answer.start(call.deltas, call.candidate)
         except asyncio.CancelledError:
             await answer.finish("cancelled", "the caller left before the first byte")
             raise
@@ -123,6 +126,31 @@ class Engine:
             await answer.finish("failed", repr(error))
             raise
         return answer
+
+    def _call(
+        self,
+        request: ChatRequest,
+        question: Question,
+        workload: Workload,
+        passages: Sequence[Passage] | None,
+        name: str,
+        params: Mapping[str, Raw] = {},
+        whole: bool = False,
+    ) -> Call:
+        """Step 5, for the candidate `name`. See `cascade.Ask` for the last two."""
+        candidate = self.candidates[name]
+        fallback = self._grounding if request.search is not None and passages is not None else None
+        prompt = None if question.housekeeping else candidate.prompt or workload.prompt or fallback
+        asked = request
+        if prompt is not None or passages is not None:
+            messages = compose(prompt, request.messages, passages) if candidate.generates else request.messages
+            asked = replace(request, messages=messages, query=question.query, passages=tuple(passages or ()))
+        if params or whole:
+            fields = {**asked.params, **params}
+            if whole:
+                fields.pop("stream_options", None)
+            asked = replace(asked, params=fields, stream=asked.stream and not whole)
+        return Call(name, prompt if candidate.generates else None, candidate.model.stream(asked))
 
     async def _retrieve(
         self, search: Search | None, question: Question, workload: Workload

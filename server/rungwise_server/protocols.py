@@ -3,10 +3,12 @@
 Methods raise `rungwise_server.errors` only: no vendor's exception crosses a door.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from rungwise_server.evals import Answered, Judgement, Preference
+from msgspec import Raw
+
+from rungwise_server.evals import Answered, Checked, Judgement, Preference
 from rungwise_server.filters import Scalar
 from rungwise_server.records import LogQuery, LogRecord, Total
 from rungwise_server.types import (
@@ -105,6 +107,22 @@ class PairJudge(Protocol):
     async def prefer(self, first: Answered, second: Answered, caller: Caller) -> Preference:
         """Which is better, on behalf of `caller`: always asked in both orders, for judges favour a place. Raises
         UpstreamError where its model cannot be asked; what is no verdict becomes a value of None.
+        """
+
+
+class Verifier(Protocol):
+    """Tells whether a draft may go out as the answer, in a cascade."""
+
+    @property
+    def params(self) -> Mapping[str, Raw]:
+        """Request fields that it needs the draft to be made with, such as `logprobs`."""
+
+    async def ready(self, workload: str) -> str:
+        """Empty where it may be leant on for `workload` today; else why not: then nothing is drafted."""
+
+    async def check(self, draft: Answered, caller: Caller, wire: bytes, again: Callable[[], Awaitable[str]]) -> Checked:
+        """What it says of a draft for `caller`. `wire` is the draft in OpenAI's form, where its model speaks that;
+        `again` has the same model answer anew, logged and paid like the draft. Raises UpstreamError.
         """
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from rungwise_server.protocols import Router
 from rungwise_server.routing.canary import Canary
+from rungwise_server.routing.cascade import Cascade
 from rungwise_server.routing.explore import Explore
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned, Rules, When
@@ -78,6 +79,16 @@ class TestSticky(RouterContract):
     def router(self) -> Router:
         able = {"a": ALL, "b": ALL}
         return Sticky(Explore(Rules(able), able, 0.5), able)
+
+    @pytest.fixture
+    def candidates(self) -> frozenset[str]:
+        return frozenset("ab")
+
+
+class TestCascade(RouterContract):
+    @pytest.fixture
+    def router(self) -> Router:
+        return Cascade({"a": ALL, "b": frozenset()}, ["b"])
 
     @pytest.fixture
     def candidates(self) -> frozenset[str]:

@@ -3,19 +3,24 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rungwise_server.bootstrap.judges import Bench, judge_settings
 from rungwise_server.bootstrap.models import open_model, price_of, with_fallback
 from rungwise_server.bootstrap.retrieval import open_retriever, open_search
-from rungwise_server.config.settings import CandidateSettings, RouteSettings, Settings, WorkloadSettings
+from rungwise_server.bootstrap.routing import JudgeByName, open_router, open_verifier
+from rungwise_server.config.settings import Settings, WorkloadSettings
 from rungwise_server.engine import Candidate, Engine, Workload
 from rungwise_server.errors import ConfigError
 from rungwise_server.http.client import HttpClient
 from rungwise_server.models.prices import Prices
 from rungwise_server.prompt import Prompt, load_prompt
-from rungwise_server.protocols import Embedder, InferenceLog, PassageIndex, Router
+from rungwise_server.protocols import Embedder, InferenceLog, Judge, PassageIndex, Router, Verifier
 from rungwise_server.records import Inference
-from rungwise_server.routing.housekeeping import Housekeeping
-from rungwise_server.routing.rules import Pinned, Rules, When
+from rungwise_server.routing.rules import Pinned
+
+if TYPE_CHECKING:
+    from rungwise_server.judging.trust import Trust
 
 
 def build_engine(
@@ -27,8 +32,9 @@ def build_engine(
     client: HttpClient,
     observe: Callable[[Inference], None] = lambda _: None,
     environ: Mapping[str, str] = os.environ,
+    trust: "Trust | None" = None,
 ) -> Engine:
-    """The engine over opened parts."""
+    """The engine over opened parts. Without `trust` no cascade leans on a judge."""
     if not settings.workloads:
         raise ConfigError("there is no workload: name one under `workloads`")
     prompts = settings.base / "prompts"
@@ -44,14 +50,22 @@ def build_engine(
         )
         for name, chosen in settings.candidates.items()
     }
+
+    def judge(name: str) -> Judge:
+        chosen = judge_settings(settings).get(name)
+        if chosen is None:
+            raise ConfigError(f"there is no judge {name!r}: it needs a candidate that can write a verdict")
+        return Bench(settings, embedder, log, client=client, observe=observe, environ=environ).judge(name, chosen)
+
     workloads = {
         name: Workload(
             name,
-            _router(chosen, settings, candidates),
+            open_router(chosen, settings, candidates),
             tuple(chosen.candidates),
             _prompt(chosen, prompts),
             open_retriever(index, embedder, tuple(chosen.collections)) if chosen.collections else None,
             chosen.passages,
+            _verifier(chosen, embedder, judge, trust),
         )
         for name, chosen in settings.workloads.items()
     }
@@ -79,40 +93,10 @@ def _prompt(workload: WorkloadSettings, folder: Path) -> Prompt | None:
     return load_prompt("grounded", folder) if workload.collections else None
 
 
-def _router(workload: WorkloadSettings, settings: Settings, candidates: Mapping[str, Candidate]) -> Router:
-    route: RouteSettings = workload.route
-    able = {name: _asks(settings.candidates[name]) for name in workload.candidates}
-    router: Router
-    if route.policy == "pinned":
-        router = Pinned(workload.candidates[0], "the workload's policy is pinned")
-    else:
-        rules = [
-            (
-                When(
-                    frozenset(rule.when.groups),
-                    frozenset(rule.when.users),
-                    rule.when.min_chars,
-                    rule.when.max_chars,
-                    rule.when.evidence,
-                    frozenset(rule.when.asks),
-                ),
-                rule.use,
-            )
-            for rule in route.rules
-        ]
-        router = Rules(able, rules)
-    return Housekeeping(router, _cheapest([candidates[name] for name in workload.candidates]))
-
-
-def _asks(candidate: CandidateSettings) -> frozenset[str]:
-    return frozenset() if candidate.kind == "extractive" else frozenset(candidate.asks)
-
-
-def _cheapest(candidates: list[Candidate]) -> str:
-    """The cheapest that can write a title; one whose price is not known is taken to be dear."""
-
-    def dearness(candidate: Candidate) -> tuple[bool, bool, float]:
-        price = candidate.price
-        return (not candidate.generates, price is None, price.input + price.output if price else 0.0)
-
-    return min(candidates, key=dearness).name
+def _verifier(
+    workload: WorkloadSettings, embedder: Embedder, judge: JudgeByName, trust: "Trust | None"
+) -> Verifier | None:
+    cascade = workload.route.cascade
+    if workload.route.policy != "cascade" or cascade is None:
+        return None
+    return open_verifier(cascade, embedder, judge, trust)

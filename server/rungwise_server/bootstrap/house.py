@@ -14,6 +14,7 @@ from rungwise_server.config.settings import Settings
 from rungwise_server.database import Database
 from rungwise_server.engine import Engine
 from rungwise_server.http.client import HttpClient
+from rungwise_server.judging.trust import Trust
 from rungwise_server.keeping import JobQueue, KeptStore
 from rungwise_server.keys import KeyStore
 from rungwise_server.log.sql import SqlLog
@@ -72,7 +73,17 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
     keys = KeyStore(database)
     metrics = Metrics()
     client = HttpClient()
-    engine = build_engine(settings, index, embedder, log, client=client, observe=metrics.observe, environ=environ)
+    kept = open_kept(database)
+    engine = build_engine(
+        settings,
+        index,
+        embedder,
+        log,
+        client=client,
+        observe=metrics.observe,
+        environ=environ,
+        trust=Trust(kept, log, embedder),
+    )
     judges = open_judges(settings, embedder, log, client=client, observe=metrics.observe, environ=environ)
     return House(
         settings=settings,
@@ -84,7 +95,7 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
         keys=keys,
         metrics=metrics,
         client=client,
-        kept=open_kept(database),
+        kept=kept,
         blobs=open_blobs(settings),
         queue=open_queue(database),
         reranker=open_reranker(settings, embedder, client, environ),

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rungwise_server.config.checks import findings, nearest
 from rungwise_server.config.defaults import with_defaults
 from rungwise_server.config.judge_checks import judge_findings
+from rungwise_server.config.route_checks import route_findings
 from rungwise_server.config.settings import Section, Settings
 from rungwise_server.config.yaml_tree import Fault, KeyPath, Tree, read_yaml
 from rungwise_server.errors import ConfigError
@@ -68,7 +69,8 @@ def parse_settings(text: str, environ: Mapping[str, str], *, label: str, base: P
         faults += wrong
         declared = {section: list(found) if isinstance(found := data.get(section), dict) else [] for section in NAMED}
         told = {fault.path for fault in wrong}
-        for path, why in chain(findings(settings, declared, environ), judge_findings(settings, declared, environ)):
+        found = (check(settings, declared, environ) for check in (findings, judge_findings, route_findings))
+        for path, why in chain.from_iterable(found):
             if not any(path[: len(known)] == known for known in told):
                 faults.append(Fault(_line(tree, path), path, why))
         if not faults:

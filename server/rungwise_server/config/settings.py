@@ -200,13 +200,74 @@ class Rule(Section):
     use: Name = Field(description="The candidate that answers then.")
 
 
+class CascadeSettings(Section):
+    """Who drafts before the first candidate answers, and what a draft must stand."""
+
+    drafting: tuple[Name, ...] = Field(
+        (), description="Candidates that draft, cheapest first. Where no draft holds, the workload's first answers."
+    )
+    verify: Literal["groundedness", "judge", "logprobs", "consistency"] = Field(
+        "groundedness",
+        description="`groundedness`: each sentence against the passages; `judge`: a judge with a certificate; "
+        "`logprobs`: how likely its tokens were; `consistency`: asked anew, its model says the same.",
+    )
+    judge: str = Field("", description="For `judge`: which one.")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="What a draft must reach. Unset: .45 for groundedness, .5, .8, .6 for the others."
+    )
+    samples: int = Field(2, ge=1, le=8, description="For `consistency`: how often the model is asked anew.")
+
+
+class CanarySettings(Section):
+    """A candidate on trial, for some of the traffic."""
+
+    candidate: Name = Field(description="One of the workload's candidates.")
+    share: float = Field(0.05, gt=0, le=1, description="How much it gets, from 0 to 1; always of the same ones.")
+    by: Literal["caller", "conversation"] = Field("caller", description="What is split.")
+
+
+class ShadowSettings(Section):
+    """A candidate that answers too, in silence: its answers are only logged."""
+
+    candidate: Name = Field(description="One of the workload's candidates.")
+    daily: float = Field(ge=0, description="Money a day (UTC) that it may cost; then it is silent until the next.")
+    share: float = Field(1.0, gt=0, le=1, description="Of the answers, how many it shadows.")
+    concurrent: int = Field(4, ge=1, le=1000, description="Answers at the same time; what comes beyond is left out.")
+
+
+class StickySettings(Section):
+    """A conversation stays with the model that began it."""
+
+    gain: float = Field(
+        0.1, gt=0, le=1, description="It leaves for one whose estimate is higher by so much, and for nothing less."
+    )
+    minutes: float = Field(60, gt=0, description="After its last turn, for which it is remembered.")
+    conversations: int = Field(10_000, ge=1, description="How many are remembered by each process.")
+
+
+class ExploreSettings(Section):
+    """A share of requests tries other candidates, so that the log can tell what they would have done."""
+
+    share: float = Field(0.05, gt=0, le=1, description="Of the requests, from 0 to 1.")
+    kind: Literal["epsilon", "thompson"] = Field(
+        "epsilon", description="`epsilon`: all alike; `thompson`: by the odds that each is the best, where known."
+    )
+
+
 class RouteSettings(Section):
     """How a workload's candidates are chosen from."""
 
-    policy: Literal["rules", "pinned"] = Field(
-        "rules", description="`rules`: the first rule that holds; `pinned`: the first candidate."
+    policy: Literal["rules", "pinned", "cascade"] = Field(
+        "rules",
+        description="`rules`: the first rule that holds; `pinned`: the first candidate; `cascade`: cheaper ones draft, "
+        "and the first answers where no draft holds up.",
     )
     rules: tuple[Rule, ...] = Field((), description="Tried in order; where none holds, the first candidate answers.")
+    cascade: CascadeSettings | None = Field(None, description="For `cascade`.")
+    canary: CanarySettings | None = Field(None, description="A candidate on trial. Unset: none.")
+    shadow: ShadowSettings | None = Field(None, description="A candidate that answers in silence. Unset: none.")
+    sticky: StickySettings | None = Field(None, description="Conversations stay with their model. Unset: they may not.")
+    explore: ExploreSettings | None = Field(None, description="Try other candidates. Unset: never.")
 
 
 class WorkloadSettings(Section):
