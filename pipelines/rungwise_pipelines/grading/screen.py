@@ -11,6 +11,7 @@ from rich.text import Text
 from rungwise_pipelines.commands.output import plain
 from rungwise_pipelines.grading.excerpts import excerpt, flowing
 from rungwise_server.grading.desk import Turn, Turns
+from rungwise_server.grading.rubrics import rubric_of
 from rungwise_server.grading.summary import Standing
 from rungwise_server.grading.things import text_of
 from rungwise_server.records import GradeScale, Inference
@@ -40,6 +41,8 @@ class Screen:
         """A thing to grade: question, answers, what is known of the right one, passages, keys."""
         self._console.print()
         self._console.print(Rule(Text(f"{rubric}: {turns.graded} graded, {turns.left} left"), style="dim"))
+        if asks := rubric_of(rubric).asks:
+            self._console.print(Text(asks if scale != "pair" else f"Which is better? {asks}", style="italic"))
         messages = [m for m in turn.answers[0].messages if m.role not in ("system", "developer")]
         last = max((i for i, m in enumerate(messages) if m.role == "user"), default=len(messages))
         for message in messages[:last]:
@@ -56,7 +59,7 @@ class Screen:
         self.passages(turn, whole=False)
         self._console.print()
         self._console.print(Text(f"Why this one: {plain(turn.why)}", style="dim"))
-        self.keys(scale)
+        self.keys(rubric, scale)
 
     def passages(self, turn: Turn, *, whole: bool) -> None:
         """What the answers were given: the cited ones, shortened; or all of it."""
@@ -78,10 +81,11 @@ class Screen:
                     text = "" if cited else excerpt(passage.text, answer.query, _OTHER)
                 self._passage(number, passage, text, cited=known)
 
-    def keys(self, scale: GradeScale) -> None:
+    def keys(self, rubric: str, scale: GradeScale) -> None:
         """What can be pressed."""
         line = Text()
-        for key, meaning in (*KEYS[scale], *_OTHERS):
+        points = rubric_of(rubric).points if scale == "five" else ()
+        for key, meaning in (*(zip("12345", points, strict=True) if points else KEYS[scale]), *_OTHERS):
             line.append(key, style="bold reverse").append(f" {meaning}   " if meaning else " ")
         self._console.print(line)
 

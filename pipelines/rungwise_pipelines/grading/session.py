@@ -98,7 +98,7 @@ class Session:
                     return None
                 case "o":
                     screen.passages(turn, whole=True)
-                    screen.keys(self.scale)
+                    screen.keys(self.rubric, self.scale)
                 case "r":
                     reason = keys.line("Reason: ")
                     if reason:
@@ -118,7 +118,7 @@ class Session:
                     screen.say(dict(KEYS[self.scale])[key] or key, colour)
                     return self._take(turn, value, reason)
                 case _:
-                    screen.keys(self.scale)
+                    screen.keys(self.rubric, self.scale)
         return None
 
     def _take(self, turn: Turn, value: float | None, reason: str) -> Grade:

@@ -219,6 +219,8 @@ async def test_a_task_shows_all_that_a_grader_needs_and_not_who_answered(
     response = await http.get("/v1/grades/next", params={"eval_set": "support", "rubric": "complete"})
     (task,) = response.json()["data"]
     assert (task["question"], task["rubric"], task["topic"]) == ("How many days?", "complete", "leave")
+    assert "passages hold" in response.json()["asks"]
+    assert len(response.json()["points"]) == 5
     assert task["reference"] == "right: How many days?"
     (shown,) = task["answers"]
     assert shown["text"] == "strong-model says e1 [1]."

@@ -29,6 +29,7 @@ from rungwise_server.eval_sets import EvalSets
 from rungwise_server.evals import EvalSet
 from rungwise_server.grading.desk import Desk, turns_of
 from rungwise_server.grading.listing import answers_to, listed
+from rungwise_server.grading.rubrics import rubric_of
 from rungwise_server.grading.summary import summary_of
 from rungwise_server.grading.things import Mode
 from rungwise_server.protocols import InferenceLog, KeyRing, PassageIndex
@@ -130,6 +131,8 @@ def grades_api(
         return GradingTasks(
             data=[task(turn, mode, rubric) for turn in turns.turns],
             eval_set=chosen.id if chosen else None,
+            asks=rubric_of(rubric).asks or None,
+            points=list(rubric_of(rubric).points),
             graded=turns.graded,
             skipped=turns.skipped,
             left=turns.left,

@@ -182,6 +182,8 @@ class GradingTasks(BaseModel):
     object: Literal["list"] = "list"
     data: list[GradingTask]
     eval_set: str | None
+    asks: str | None = Field(description="What the rubric asks of an answer; null for a rubric of your own.")
+    points: list[str] = Field(description="What 1, 2, 3, 4 and 5 mean; empty for a rubric of your own.")
     graded: int = Field(description="So many have a grade of yours.")
     skipped: int = Field(description="So many you looked at, and left without one.")
     left: int = Field(description="So many you have not looked at and may, these included.")
