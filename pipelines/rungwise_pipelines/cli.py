@@ -22,6 +22,7 @@ from rungwise_pipelines.commands.judge import judge
 from rungwise_pipelines.commands.keys import keys
 from rungwise_pipelines.commands.ledger import ledger
 from rungwise_pipelines.commands.output import note
+from rungwise_pipelines.commands.router import router
 from rungwise_pipelines.commands.search import search
 from rungwise_pipelines.commands.serve import serve
 from rungwise_pipelines.commands.sweep import sweep
@@ -83,6 +84,7 @@ app.add_typer(evaluation, name="eval")
 app.add_typer(feedback, name="feedback")
 app.add_typer(judge, name="judge")
 app.add_typer(keys, name="keys")
+app.add_typer(router, name="router")
 
 
 def main() -> None:
