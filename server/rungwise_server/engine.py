@@ -27,6 +27,7 @@ from rungwise_server.prompt import Prompt, compose
 from rungwise_server.protocols import ChatModel, InferenceLog, Retriever, Router, Verifier
 from rungwise_server.question import features, is_housekeeping, search_query
 from rungwise_server.records import Inference
+from rungwise_server.shadow import Shadow
 from rungwise_server.types import Caller, ChatRequest, Passage, Price, Question, Search, Usage
 
 
@@ -51,6 +52,8 @@ class Workload(Struct, frozen=True):
     passages: int = 6
     verifier: Verifier | None = None
     """Verifies the drafts of a cascade; without one there is none."""
+    shadow: Shadow | None = None
+    """Answers in silence what others have answered."""
 
 
 class Engine:
@@ -88,8 +91,8 @@ class Engine:
         """What a client may ask for: workloads first, then candidates."""
         return [*self.workloads, *(name for name in self.candidates if name not in self.workloads)]
 
-    async def chat(self, request: ChatRequest, caller: Caller, surface: str = "chat") -> Answer:
-        """Take `request` through steps 1 to 6; the Answer then yields its deltas.
+    async def chat(self, request: ChatRequest, caller: Caller, surface: str = "chat", beside: str = "") -> Answer:
+        """Take `request` through steps 1 to 6; the Answer then yields its deltas. `beside`: see Inference.
 
         Raises:
             NotFound: no such model. Nothing is logged.
@@ -104,7 +107,9 @@ class Engine:
             features(request.messages, request.params),
             is_housekeeping(request.messages),
         )
-        answer = Answer(request, question, surface, self._record, self._cost)
+        # What a client wants searched itself, nobody else could answer from.
+        shadow = workload.shadow if request.search is None else None
+        answer = Answer(request, question, surface, partial(self._record, shadow), self._cost, beside)
         try:
             passages = await self._retrieve(request.search, question, workload)
             answer.passages = tuple(passages or ())
@@ -172,9 +177,17 @@ class Engine:
         known = ", ".join(self.models())
         raise NotFound(f"The model {model!r} does not exist. There are: {known}", param="model", code="model_not_found")
 
-    async def _record(self, inference: Inference) -> None:
+    async def _record(self, shadow: Shadow | None, inference: Inference) -> None:
         await self.log.append(inference)
         self._observe(inference)
+        if shadow is not None:
+            shadow.follow(inference, self.chat)
+
+    async def close(self) -> None:
+        """Give up what answers in silence. Answers of clients end with their own connections."""
+        for workload in self.workloads.values():
+            if workload.shadow is not None:
+                await workload.shadow.close()
 
     def _cost(self, candidate: str, usage: Usage | None) -> float | None:
         price = self.candidates[candidate].price if candidate in self.candidates else None

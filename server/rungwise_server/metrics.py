@@ -49,6 +49,17 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._left_out = Counter(
+            "rungwise_shadows_left_out",
+            "Answers that were not shadowed: too many were on their way, or the day's money was spent.",
+            ("workload", "why"),
+            registry=self._registry,
+        )
+
+    def left_out(self, workload: str, why: str) -> None:
+        """Count an answer that was not shadowed."""
+        self._left_out.labels(workload, why).inc()
+
     def observe(self, inference: Inference) -> None:
         """Count one inference."""
         key = (inference.workload, inference.candidate, inference.surface, inference.outcome)

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rungwise_server.bootstrap.judges import Bench, judge_settings
 from rungwise_server.bootstrap.models import open_model, price_of, with_fallback
 from rungwise_server.bootstrap.retrieval import open_retriever, open_search
-from rungwise_server.bootstrap.routing import JudgeByName, open_router, open_verifier
+from rungwise_server.bootstrap.routing import JudgeByName, open_router, open_shadow, open_verifier
 from rungwise_server.config.settings import Settings, WorkloadSettings
 from rungwise_server.engine import Candidate, Engine, Workload
 from rungwise_server.errors import ConfigError
@@ -33,8 +34,11 @@ def build_engine(
     observe: Callable[[Inference], None] = lambda _: None,
     environ: Mapping[str, str] = os.environ,
     trust: "Trust | None" = None,
+    left_out: Callable[[str, str], None] = lambda *_: None,
 ) -> Engine:
-    """The engine over opened parts. Without `trust` no cascade leans on a judge."""
+    """The engine over opened parts. Without `trust` no cascade leans on a judge. `left_out` is told the workload of
+    each answer that was not shadowed, and why.
+    """
     if not settings.workloads:
         raise ConfigError("there is no workload: name one under `workloads`")
     prompts = settings.base / "prompts"
@@ -66,6 +70,7 @@ def build_engine(
             open_retriever(index, embedder, tuple(chosen.collections)) if chosen.collections else None,
             chosen.passages,
             _verifier(chosen, embedder, judge, trust),
+            open_shadow(name, chosen, settings, candidates, log, partial(left_out, name)),
         )
         for name, chosen in settings.workloads.items()
     }

@@ -46,6 +46,7 @@ class House:
 
     async def close(self) -> None:
         """Drain the log, then close what it and the answers came from."""
+        await self.engine.close()
         await self.client.close()
         await self.log.close()
         await self.index.close()
@@ -83,6 +84,7 @@ async def open_house(settings: Settings, environ: Mapping[str, str] = os.environ
         observe=metrics.observe,
         environ=environ,
         trust=Trust(kept, log, embedder),
+        left_out=metrics.left_out,
     )
     judges = open_judges(settings, embedder, log, client=client, observe=metrics.observe, environ=environ)
     return House(

@@ -11,9 +11,11 @@ from rungwise_server.config.settings import (
     WorkloadSettings,
 )
 from rungwise_server.engine import Candidate
-from rungwise_server.protocols import Embedder, Judge, Router, Verifier
+from rungwise_server.errors import ConfigError
+from rungwise_server.protocols import Embedder, InferenceLog, Judge, Router, Verifier
 from rungwise_server.routing.housekeeping import Housekeeping
 from rungwise_server.routing.rules import Pinned, Rules, When
+from rungwise_server.shadow import Shadow, Why
 
 if TYPE_CHECKING:
     from rungwise_server.judging.trust import Trust
@@ -62,6 +64,39 @@ def open_verifier(cascade: CascadeSettings, embedder: Embedder, judge: JudgeByNa
             return verifying.ByTokens(least)
         case "consistency":
             return verifying.ByRepeating(embedder, least, cascade.samples)
+
+
+def open_shadow(
+    name: str,
+    workload: WorkloadSettings,
+    settings: Settings,
+    candidates: Mapping[str, Candidate],
+    log: InferenceLog,
+    left_out: Callable[[Why], None],
+) -> Shadow | None:
+    """What answers in silence beside the workload `name`.
+
+    Raises:
+        ConfigError: its price is not known, so that its money could not be counted.
+    """
+    shadow = workload.route.shadow
+    if shadow is None:
+        return None
+    if candidates[shadow.candidate].price is None:
+        raise ConfigError(
+            f"workloads.{name}.route.shadow: the price of {shadow.candidate!r} is not known, so `daily` could not be "
+            f"kept: write candidates.{shadow.candidate}.price (0 on hardware of your own)"
+        )
+    return Shadow(
+        f"{name}/{shadow.candidate}",
+        shadow.candidate,
+        asks_of(settings.candidates[shadow.candidate]),
+        shadow.daily,
+        log,
+        share=shadow.share,
+        concurrent=shadow.concurrent,
+        left_out=left_out,
+    )
 
 
 def asks_of(candidate: CandidateSettings) -> frozenset[str]:

@@ -230,7 +230,7 @@ class ShadowSettings(Section):
     """A candidate that answers too, in silence: its answers are only logged."""
 
     candidate: Name = Field(description="One of the workload's candidates.")
-    daily: float = Field(ge=0, description="Money a day (UTC) that it may cost; then it is silent until the next.")
+    daily: float = Field(gt=0, description="Money a day (UTC) that it may cost; then it is silent until the next.")
     share: float = Field(1.0, gt=0, le=1, description="Of the answers, how many it shadows.")
     concurrent: int = Field(4, ge=1, le=1000, description="Answers at the same time; what comes beyond is left out.")
 
