@@ -56,6 +56,7 @@ class Answer:
         """
         self._beside = beside
         self._beside_cost: float | None = 0.0
+        self._paid = False
         self._record = record
         self._cost = cost
         self._request = request
@@ -115,8 +116,11 @@ class Answer:
         return tuple(held)
 
     def pay(self, draft: "Answer") -> None:
-        """A draft of this answer was for nothing: this one costs so much more."""
+        """A draft of this answer was for nothing: this one costs so much more, and the draft's own row nothing, so that
+        no sum has it twice.
+        """
         cost = draft.cost
+        draft._paid = True
         self._beside_cost = None if self._beside_cost is None or cost is None else self._beside_cost + cost
 
     async def start(self, deltas: AsyncIterator[Delta], candidate: str) -> None:
@@ -194,7 +198,7 @@ class Answer:
                 outcome=outcome,
                 error=error,
                 usage=self.usage,
-                cost=self.cost,
+                cost=0.0 if self._paid else self.cost,
                 first_ms=self._first_ms,
                 total_ms=(time.perf_counter() - self._began) * 1000,
                 housekeeping=question.housekeeping,

@@ -161,12 +161,13 @@ async def test_one_that_does_not_is_never_seen_and_both_are_paid(
     draft, row = await logged(log)
     assert (draft.surface, draft.candidate, draft.beside, draft.outcome) == ("draft", "small", row.id, "ok")
     assert draft.choices[0].text == GROUNDED
-    assert draft.cost == pytest.approx(SMALL_COST)
+    assert (draft.cost, draft.usage) == (0.0, USAGE)
     assert (row.surface, row.candidate) == ("chat", "large")
     assert row.cost == pytest.approx(SMALL_COST + LARGE_COST)
     assert row.usage == USAGE
     traffic = [r async for r in log.read(LogQuery()) if isinstance(r, Inference)]
     assert [r.id for r in traffic] == [row.id]
+    assert sum(one.cost for one in await log.totals(LogQuery(own=True))) == pytest.approx(row.cost)
 
 
 async def test_several_draft_in_turn_each_with_its_own_prompt(
