@@ -137,7 +137,7 @@ def threshold_of(
     if scored.ndim != 2 or money.shape != scored.shape[1:]:
         raise ValueError(f"estimates, scores and costs do not fit together: {scored.shape} and {money.shape}")
     if not np.all((scored >= 0) & (scored <= 1)):
-        raise ValueError("a score is not from 0 to 1")
+        raise ValueError("a score is missing, or not from 0 to 1: leave incomplete outcomes out")
     # Bets are placed in order, and an order that means something (by subject, by day) would place them badly.
     mixed = np.random.default_rng(0).permutation(len(scored))
     data = _Held(clearance(guessed[mixed], strongest, rule), scored[mixed], ladder_of(money), strongest)

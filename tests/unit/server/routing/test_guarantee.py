@@ -139,7 +139,7 @@ def test_other_targets_are_refused(text: str) -> None:
 def test_shapes_and_scores_are_checked() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         threshold_of(np.ones((3, 2)), np.ones((3, 2)), [1.0], 0, Target(0.9))
-    with pytest.raises(ValueError, match="not from 0 to 1"):
+    with pytest.raises(ValueError, match="missing, or not from 0 to 1"):
         threshold_of(np.ones((3, 2)), np.full((3, 2), 1.5), [1.0, 2.0], 0, Target(0.9))
 
 
