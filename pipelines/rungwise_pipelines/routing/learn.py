@@ -19,7 +19,7 @@ FEWEST = 20
 """Requests that anything is learned from."""
 
 _BLENDS = (Blend(2, 1, 1), Blend(4, 1, 1), Blend(1, 1, 1), Blend(1, 1, 3))
-_NOISES = (3.0, 10.0, 30.0, 100.0, 300.0)
+_NOISES = (5.0, 10.0, 20.0, 40.0, 100.0, 300.0)
 _TRIED = 1500  # rows that blends and noises are compared on
 _PARTS = 6
 _SHARED = 0.5  # of how much better or worse a row went than usual, what is expected of candidates not tried on it
@@ -66,7 +66,10 @@ def learn(outcomes: Outcomes, seed: int = 0) -> Learned:
     )
     scores = means + left_out @ mixing
     found = [curve_of(scores[:, i], outcomes.scores[:, i], seed) for i in range(len(outcomes.candidates))]
-    curves = Curves(np.stack([c.curve.scores for c in found]), np.stack([c.curve.probabilities for c in found]))
+    curves = Curves(
+        np.stack([c.curve.scores for c in found]).astype(np.float32),
+        np.stack([c.curve.probabilities for c in found]).astype(np.float32),
+    )
     estimator = Estimator(outcomes.candidates, basis, weights, curves, _familiar(basis, outcomes.features))
     likely = np.stack([c.left_out for c in found], axis=1)
     return Learned(estimator, likely, blend, noises, tuple(c.method for c in found))

@@ -77,6 +77,8 @@ def cross_fitted(outcomes: Outcomes, folds: int, seed: int, tell: Callable[[], N
         for method, values in found.items():
             said.setdefault(method, np.empty_like(outcomes.scores))[asked] = values
         tell()
+    # One model for all is the same model in every fold: what the folds' means differ by is no opinion on a request.
+    said["single"] = np.tile(said["single"].mean(axis=0), (len(outcomes), 1))
     return said
 
 
@@ -96,9 +98,10 @@ def report(outcomes: Outcomes, rounds: Sequence[Said], folds: int, pair: tuple[s
     means = np.nanmean(outcomes.scores, axis=0)
     costs = [float(np.nanmean(column)) if np.isfinite(column).any() else None for column in outcomes.costs.T]
     pairs = tuple(_pair(outcomes, rounds, *names) for names in _pairs(outcomes, means, costs, pair))
-    said = np.concatenate([one[ROUTER] for one in rounds])
-    was = np.concatenate([outcomes.scores] * len(rounds))
-    each = {name: calibration(said[:, i], was[:, i]) for i, name in enumerate(outcomes.candidates)}
+    each = {
+        name: _calibration([one[ROUTER][:, i] for one in rounds], outcomes.scores[:, i])
+        for i, name in enumerate(outcomes.candidates)
+    }
     notes = () if all(cost is not None for cost in costs) else ("Costs are unknown: only shares of calls are told.",)
     return Report(
         len(outcomes),
@@ -108,11 +111,19 @@ def report(outcomes: Outcomes, rounds: Sequence[Said], folds: int, pair: tuple[s
         folds,
         len(rounds),
         pairs,
-        calibration(said.ravel(), was.ravel()),
+        _calibration([one[ROUTER].ravel() for one in rounds], outcomes.scores.ravel()),
         each,
         {} if notes else _spent(outcomes, rounds),
         notes,
     )
+
+
+def _calibration(said: Sequence[Floats], was: Floats) -> Calibration:
+    """The mean of the rounds' errors; the curve is that of all rounds together."""
+    found = [calibration(one, was) for one in said]
+    errors = np.array([[one.ece, one.chance, one.brier] for one in found]).mean(axis=0)
+    ece, chance, brier = (float(error) for error in errors)
+    return Calibration(ece, chance, brier, calibration(np.concatenate(said), np.concatenate([was] * len(said))).bins)
 
 
 def _pairs(
@@ -151,10 +162,12 @@ def _pair(outcomes: Outcomes, rounds: Sequence[Said], strong: str, weak: str) ->
 def _intervals(measure: Callable[[Rows], Floats], count: int) -> list[Interval]:
     """By the percentiles of a bootstrap over rows."""
     draw = np.random.default_rng(0)
+    whole = measure(np.arange(count))
+    if np.isnan(whole).all():
+        return [Interval(np.nan, np.nan, np.nan)] * len(whole)
     drawn = np.array([measure(draw.integers(count, size=count)) for _ in range(_DRAWN)])
     edge = (1 - _LEVEL) / 2
     low, high = np.nanquantile(drawn, [edge, 1 - edge], axis=0)
-    whole = measure(np.arange(count))
     return [Interval(*(float(number) for number in numbers)) for numbers in zip(whole, low, high, strict=True)]
 
 

@@ -83,15 +83,11 @@ def word_kernel(words: Sequence[tuple[Places, Vector]]) -> Vector:
     table = np.zeros((HASHED, len(words)), np.float32)
     for row, (places, values) in enumerate(words):
         table[places, row] = values
-    used = np.flatnonzero(np.count_nonzero(table, axis=1) > 1)  # what one row alone has is like nothing else
-    at = np.full(HASHED, -1)
-    at[used] = np.arange(len(used))
-    table = table[used]
-    found = np.zeros((len(words), len(words)), np.float32)
-    for row, (places, values) in enumerate(words):
-        shared = at[places]
-        found[row] = values[shared >= 0] @ table[shared[shared >= 0]]
-        found[row, row] = float(values @ values)
+    alone = np.count_nonzero(table, axis=1) == 1  # what one row alone has is like nothing but itself
+    own = (table[alone] ** 2).sum(axis=0)
+    table = table[~alone]
+    found: Vector = table.T @ table
+    found.flat[:: len(words) + 1] += own
     return found
 
 

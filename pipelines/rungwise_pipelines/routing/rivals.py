@@ -32,9 +32,10 @@ def rivals(known: Outcomes, asked: Outcomes, seed: int) -> Mapping[str, Floats]:
         "length": means - (lengths[:, None] - lengths.min()) / max(np.ptp(lengths), 1e-9) * missing,
         "single": np.tile(means, (count, 1)),
         "tfidf": _tfidf(known, asked, means, draw),
-        "oracle": np.where(np.isfinite(asked.scores), asked.scores, means),
+        # Ties are broken by chance: cut by quantiles, they would leave no more than three points.
+        "oracle": np.where(np.isfinite(asked.scores), asked.scores, means) + 1e-6 * draw.random(asked.scores.shape),
     }
-    if any(known.categories):
+    if len(set(known.categories)) > 1:
         found["category"] = _by_category(known, asked, means)
     return found
 

@@ -21,6 +21,7 @@ HASHED = 1 << 15
 
 _READ = 2_000  # characters, from either end: what is asked mostly stands there
 _STEP = np.uint32(0x01000193)
+_THREE, _FOUR = np.uint32(0x3C6EF372), np.uint32(0xA54FF53A)  # runs of one length are never those of another
 _SPREAD = np.uint32(0x9E3779B1)
 _KEPT = np.uint32(32 - 15)  # the upper bits are the ones that multiplication mixes
 _ASKS = ("images", "json", "logprobs", "tools")
@@ -38,8 +39,8 @@ Places = npt.NDArray[np.int64]
 
 
 class Features(Struct, frozen=True):
-    """One request in numbers. `words` are the places, below HASHED and ascending, that its words and pairs of words are
-    hashed to. `evidence` is all zeros where nobody looked for passages.
+    """One request in numbers. `words` are the places, below HASHED and ascending, that its words, pairs of words
+    and runs of characters are hashed to. `evidence` is all zeros where nobody looked for passages.
     """
 
     embedding: Vector
@@ -60,7 +61,7 @@ def features(question: Question, passages: Sequence[Passage] | None, embedding: 
     tokens = TOKEN.findall(text.lower())
     surface = np.array([*shape(text, tokens), *_conversation(question)], np.float32)
     evidence = np.zeros(len(EVIDENCE), np.float32) if passages is None else _evidence(passages, tokens)
-    return Features(np.asarray(embedding, np.float32), _words(tokens), surface, evidence)
+    return Features(np.asarray(embedding, np.float32), _words(text, tokens), surface, evidence)
 
 
 def _asked(question: Question) -> str:
@@ -69,14 +70,22 @@ def _asked(question: Question) -> str:
     return text if len(text) <= 2 * _READ else f"{text[:_READ]}\n{text[-_READ:]}"
 
 
-def _words(tokens: list[str]) -> Places:
-    """Tokens and pairs of neighbours, each once. Of a number its length counts, not its value."""
+def _words(text: str, tokens: list[str]) -> Places:
+    """Tokens, pairs of neighbours, and runs of three and four characters, each once. Of a number as a token its length
+    counts, not its value; case and the kind of white space never count.
+    """
     named = (f"#{min(len(token), 5)}" if token[0].isdigit() else token for token in tokens)
     # crc32 is the same everywhere; `hash` of a string is not.
     one = np.fromiter((zlib.crc32(token.encode("utf-8", "replace")) for token in named), np.uint32, len(tokens))
-    mixed = np.concatenate([one, one[:-1] * _STEP + one[1:]]) * _SPREAD
+    codes = np.frombuffer(" ".join(text.lower().split()).encode("utf-32-le", "replace"), np.dtype("<u4"))
+    two = codes[:-1] * _STEP + codes[1:]
+    three = two[:-1] * _STEP + codes[2:]
+    four = three[:-1] * _STEP + codes[3:]
+    mixed = np.concatenate([one, one[:-1] * _STEP + one[1:], three ^ _THREE, four ^ _FOUR]) * _SPREAD
     mixed ^= mixed >> np.uint32(15)
-    return np.unique((mixed * _SPREAD) >> _KEPT).astype(np.int64)
+    seen = np.zeros(HASHED, np.bool_)
+    seen[(mixed * _SPREAD) >> _KEPT] = True
+    return np.flatnonzero(seen)
 
 
 def _conversation(question: Question) -> list[float]:

@@ -1,10 +1,10 @@
-"""A learned router as one file: a line of JSON that says what is in it, then arrays of numbers. Nothing in it is run.
+"""A learned router as one file: what is in it as a line of JSON, then arrays of numbers. Nothing in it is run.
 
-    RUNGWISE-ROUTER 1\n
-    {"sha256": ..., "features": ..., "embedder": ..., "candidates": [...], "arrays": [{"name", "shape"}, ...], ...}\n
+    RUNGWISE-ROUTER 1 SHA256\n
+    {"features": ..., "embedder": ..., "candidates": [...], "arrays": [{"name", "shape"}, ...], ...}\n
     arrays one after another: float32, little-endian, row by row
 
-`sha256` is over everything after the header's line, and over the header with an empty `sha256`.
+SHA256 is over everything after the first line.
 """
 
 import hashlib
@@ -25,8 +25,9 @@ from rungwise_server.types import Vector
 FILE = "router.rungwise"
 """What the file is called in the folder that `rungwise router fit -o` names."""
 
-_FIRST = b"RUNGWISE-ROUTER 1\n"
 _KIND = b"RUNGWISE-ROUTER "
+_FIRST = _KIND + b"1 "
+_START = len(_FIRST) + 64 + 1
 _LARGEST = 64 << 20
 _HEADER = 1 << 20
 _AGAIN = "Write it anew with `rungwise router fit`."
@@ -56,7 +57,6 @@ class _Head(Struct, frozen=True):
     about: About
     arrays: tuple[_Array, ...]
     familiar: tuple[float, float]
-    sha256: str = ""
 
 
 def save(path: Path, estimator: Estimator, about: About) -> str:
@@ -70,13 +70,13 @@ def save(path: Path, estimator: Estimator, about: About) -> str:
         estimator.familiar,
     )
     body = b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in arrays.values())
-    digest = _digest(head, body)
-    header = msgspec.json.encode(msgspec.structs.replace(head, sha256=digest))
+    content = msgspec.json.encode(head) + b"\n" + body
+    digest = hashlib.sha256(content).hexdigest()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
-            file.write(_FIRST + header + b"\n" + body)
+            file.write(_FIRST + digest.encode() + b"\n" + content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -100,7 +100,7 @@ def load(path: Path, embedder: str) -> tuple[Estimator, About, str]:
         data = path.read_bytes()
     except OSError as error:
         raise SetupError(f"{path} cannot be read: {error.strerror}.") from None
-    head, body = _opened(path, data)
+    head, body, digest = _opened(path, data)
     if head.features != FEATURES:
         raise SetupError(f"{path} was learned from features {head.features}, this version has {FEATURES}. {_AGAIN}")
     if head.about.embedder != embedder:
@@ -108,29 +108,24 @@ def load(path: Path, embedder: str) -> tuple[Estimator, About, str]:
             f"{path} was learned from vectors of {head.about.embedder}, and the embedder is {embedder}: their vectors "
             f"have nothing to do with each other. {_AGAIN}"
         )
-    return _estimator(path, head, body), head.about, head.sha256
+    return _estimator(path, head, body), head.about, digest
 
 
-def _opened(path: Path, data: bytes) -> tuple[_Head, bytes]:
+def _opened(path: Path, data: bytes) -> tuple[_Head, bytes, str]:
+    """The header, the arrays' bytes, and the digest that they have."""
     if not data.startswith(_FIRST):
         if data.startswith(_KIND):
             raise SetupError(f"{path} was written by another version of rungwise. {_AGAIN}")
         raise SetupError(f"{path} is no router, or its beginning is damaged. {_AGAIN}")
-    end = data.find(b"\n", len(_FIRST), len(_FIRST) + _HEADER)
+    digest = hashlib.sha256(data[_START:]).hexdigest()
+    if data[len(_FIRST) : _START] != digest.encode() + b"\n":
+        raise SetupError(f"{path} is damaged: its content is not what its sha256 says. {_AGAIN}")
+    end = max(data.find(b"\n", _START, _START + _HEADER), _START)
     try:
-        head = msgspec.json.decode(data[len(_FIRST) : max(end, 0)], type=_Head)
+        head = msgspec.json.decode(data[_START:end], type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise SetupError(f"{path} is damaged: its header cannot be read. {_AGAIN}") from None
-    body = data[end + 1 :]
-    if _digest(head, body) != head.sha256:
-        raise SetupError(f"{path} is damaged: its content is not what its sha256 says. {_AGAIN}")
-    return head, body
-
-
-def _digest(head: _Head, body: bytes) -> str:
-    found = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(head, sha256="")))
-    found.update(body)
-    return found.hexdigest()
+    return head, data[end + 1 :], digest
 
 
 def _arrays(estimator: Estimator) -> dict[str, Vector]:
@@ -167,6 +162,7 @@ def _estimator(path: Path, head: _Head, body: bytes) -> Estimator:
             (weights.words, (HASHED, parts)),
             (weights.meanings, (len(basis.meanings), parts)),
             (weights.shapes, (len(basis.shapes), parts)),
+            (weights.offset, (parts,)),
             (weights.mixing, (parts, count)),
             (weights.means, (count,)),
             (curves.scores, (count, curves.scores.shape[1])),
