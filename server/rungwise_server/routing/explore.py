@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from rungwise_server.judging.certificates import beta
 from rungwise_server.protocols import Router
@@ -17,6 +18,7 @@ DECIDED = frozenset({"pinned", "housekeeping"})
 """Policies whose choice stands: nothing is tried there."""
 
 _GRID = np.linspace(0.0, 1.0, 129)
+_STEPS = 100  # to which estimates are rounded; the odds are then exact, since it is them that are drawn from
 _LEAST = 0.5  # the prior of Jeffreys: no estimate is so sure that its candidate is always, or never, the best
 
 
@@ -50,6 +52,7 @@ class Explore:
         self._kind = kind
         self._outcomes = outcomes
         self._chance = chance or (lambda _: own)
+        self._distributions: dict[tuple[str, int], NDArray[np.float64]] = {}
 
     async def route(self, question: Question, passages: Sequence[Passage]) -> Route:
         """See `Router.route`."""
@@ -81,12 +84,19 @@ class Explore:
 
     def _best(self, able: list[str], estimates: Mapping[str, float]) -> dict[str, float]:
         """The probability that each is the best: of its quality on a grid, that all others are below it."""
-        behind = np.asarray([max(1.0, self._outcomes.get(name, 1.0)) for name in able])[:, None]
-        guessed = np.asarray([estimates[name] for name in able])[:, None]
-        below = beta.cdf(_GRID, _LEAST + behind * guessed, _LEAST + behind * (1 - guessed))
+        below = np.stack([self._below(name, round(estimates[name] * _STEPS)) for name in able])
         there = np.diff(below)
         under = (below[:, 1:] + below[:, :-1]) / 2
         others = (np.prod(np.delete(under, at, axis=0), axis=0) for at in range(len(able)))
         odds = np.maximum(0.0, [np.sum(mine * theirs) for mine, theirs in zip(there, others, strict=True)])
         odds /= np.sum(odds)
         return dict(zip(able, odds.tolist(), strict=True))
+
+    def _below(self, name: str, step: int) -> NDArray[np.float64]:
+        """The distribution of a candidate's quality, at an estimate of so many steps. Kept: it takes a while."""
+        found = self._distributions.get((name, step))
+        if found is None:
+            behind, guessed = max(1.0, self._outcomes.get(name, 1.0)), step / _STEPS
+            found = beta.cdf(_GRID, _LEAST + behind * guessed, _LEAST + behind * (1 - guessed))
+            self._distributions[name, step] = found
+        return found
