@@ -20,6 +20,8 @@ from rungwise_server.types import Caller, Message, principal
 _TOLD = 20
 _SAME = {"text": "question", "gold_doc_ids": "gold", "answer": "reference", "user": "as"}
 """Names that data sets have for our fields."""
+_LONGEST_CELL = 100_000
+_LONG = f"a cell has more than {_LONGEST_CELL:,} characters: texts as long as that come as .jsonl."
 _KNOWN = (
     "question", "messages", "reference", "answers", "gold", "answerable", "as", "groups", "topic", "why", "weight",
     "params", "origin", "source", "id",
@@ -177,7 +179,10 @@ def _csv(file: Path, text: str, suffix: str) -> Iterator[tuple[int, dict[str, ob
         begun = table.line_num + 1
         for cells in table:
             number, begun = begun, table.line_num + 1
-            if len(cells) > len(head):
+            # The csv module's own limit is one for the whole process, and anybody may have moved it.
+            if any(len(cell) > _LONGEST_CELL for cell in cells):
+                yield number, ValueError(_LONG)
+            elif len(cells) > len(head):
                 yield number, ValueError(f"there are {len(cells)} cells for {len(head)} columns")
             elif any(cell.strip() for cell in cells):
                 row: dict[str, object] = {name: cell for name, cell in zip(head, cells, strict=False) if cell.strip()}
@@ -191,8 +196,8 @@ def _csv(file: Path, text: str, suffix: str) -> Iterator[tuple[int, dict[str, ob
                 else:
                     yield number, row
     except csv.Error as error:
-        long = " Texts as long as this one come as .jsonl." if "field limit" in str(error) else ""
-        yield table.line_num, ValueError(f"this cannot be read as CSV: {error}.{long}")
+        known = _LONG if "field limit" in str(error) else f"this cannot be read as CSV: {error}."
+        yield table.line_num, ValueError(known)
 
 
 def _handed(given: Mapping[str, object], place: str, ignored: dict[str, None]) -> Handed:
