@@ -170,6 +170,9 @@ class SqlLogMachine(LogMachine):
             self.log = self.run(self.opened())
         assert isinstance(self.log, SqlLog)
         self.run(_recovered(self.log))
+        if ends:
+            # What an ended process left behind is in no promised order with what is appended here meanwhile.
+            self.run(self.log.flush())
 
     def close(self) -> None:
         assert isinstance(self.log, SqlLog)
