@@ -6,9 +6,7 @@ Lines with `contaminated` true were in some model's training data: they are left
 missing from a line was not tried on it. Other fields are left alone.
 """
 
-import gzip
 import math
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from rungwise_server.errors import BadRequest
+from rungwise_server.handed import bytes_of
 
 SHOWN = 5
 """So many mistakes are told at once."""
@@ -52,15 +51,7 @@ _DECODER = msgspec.json.Decoder(Example)
 
 def read_examples(path: Path) -> Examples:
     """The examples of a file; gzip is seen by its first bytes. Raises BadRequest, with line numbers."""
-    try:
-        data = path.read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise BadRequest(f"{path} begins as gzip does and cannot be unpacked: write it anew.") from None
-    except OSError as error:
-        raise BadRequest(f"{path} cannot be read: {error.strerror}.") from None
-    return parse_examples(data, str(path))
+    return parse_examples(bytes_of(path), str(path))
 
 
 def parse_examples(data: bytes, name: str = "examples") -> Examples:

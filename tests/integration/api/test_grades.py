@@ -1,4 +1,7 @@
-"""Grading over HTTP: what is shown to whom, what is taken from whom, and what it comes to."""
+"""Grading over HTTP: what is shown to whom, what is taken from whom, and what it comes to.
+
+More than 400 lines, for every part of it stands on the same answers, keys and set.
+"""
 
 import json
 import time

@@ -13,9 +13,7 @@ A line is `{"id", "human": 0..1 | true | false | null | [several], "judge": 0..1
 Other fields are left alone.
 """
 
-import gzip
 import math
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from rungwise_server.errors import BadRequest
+from rungwise_server.handed import bytes_of
 
 SHOWN = 5
 """So many mistakes are told at once."""
@@ -86,15 +85,7 @@ class _Wrong(Exception):
 
 def read_grades(path: Path) -> Graded:
     """The grades in a file of JSON lines; gzip is seen by its first bytes. Raises BadRequest, with line numbers."""
-    try:
-        data = path.read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise BadRequest(f"{path} begins as gzip does and cannot be unpacked: write it anew.") from None
-    except OSError as error:
-        raise BadRequest(f"{path} cannot be read: {error.strerror}.") from None
-    return parse_grades(data, str(path))
+    return parse_grades(bytes_of(path), str(path))
 
 
 def parse_grades(data: bytes, name: str = "grades") -> Graded:
