@@ -37,6 +37,8 @@ def advise(ground: Ground, rung: Rung, today: Today, plans: Sequence[Plan], case
         more = more_grades(quality.estimate if quality.people else None, quality.people, terms.target)
     reasons = (*_reasons(ground, today, more), *(case.told for case in cases if case.found))
     asked = ground.traffic.requests
+    if ground.ours:
+        return Advice("stay", rung, "This is no workload: it is what judges and other programs of ours asked.", ())
     if not asked:
         return Advice("stay", rung, "Stay: nobody has asked it anything in these days.", reasons)
     if not any(row.ok for row in ground.traffic.candidates):

@@ -63,6 +63,11 @@ class Ground:
     """Each candidate's own."""
     facts: Facts
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is no workload: a name (`judge:NAME`) under which our own programs asked, and nobody else."""
+        return not self.workload.configured and not self.traffic.requests
+
 
 def plan_of(rung: Rung, ground: Ground, today: Today) -> Plan:
     """The sheet of one rung above today's."""

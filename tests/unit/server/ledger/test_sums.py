@@ -149,6 +149,17 @@ async def test_a_workload_that_is_gone_keeps_its_money(pages_of: PagesOf, answer
     assert value(pages[1], "spent") == 3.0
 
 
+async def test_what_a_judge_asked_keeps_its_money_and_gets_no_ladder(
+    pages_of: PagesOf, answers: list[LogRecord]
+) -> None:
+    judged = an_inference("judged", at=answers[0].at, workload="judge:strict", surface="judge", cost=2.0)
+    pages = await pages_of([*answers, judged])
+    assert [page.workload for page in pages] == ["support", "judge:strict"]
+    assert value(pages[1], "spent-on-evaluation") == 2.0
+    assert pages[1].plans == ()
+    assert pages[1].advice.sentence.startswith("This is no workload")
+
+
 async def test_nothing_was_asked(pages_of: PagesOf) -> None:
     (page,) = await pages_of([], volumes=[Volume(times=2.0)])
     assert page.simulation is None
